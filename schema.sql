@@ -570,6 +570,39 @@ CREATE TABLE firing(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX firing_collecting ON firing(schedule_id) WHERE state = 1;
 
+-- Directories that are watched, each for one schedule. A change of the directory makes a new row: what was known of the old one does
+-- not count. complete: whether the files that were there before it was added are known, if they are not to start the workflow.
+-- revision: grows with each change that a process that watches must notice.
+CREATE TABLE watch(
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,
+  schedule_id  INTEGER NOT NULL UNIQUE REFERENCES schedule(id) ON DELETE CASCADE,
+  directory    TEXT    NOT NULL,
+  complete     INTEGER NOT NULL DEFAULT 1 CHECK (complete IN (0, 1)),
+  revision     INTEGER NOT NULL DEFAULT 1
+) STRICT;
+
+-- The files that were dealt with, by their paths below the directory. mtime: nanoseconds since the epoch. inode 0: it is not known.
+-- burst: the firing that they started with; 0: they were there before. Rows of a watch that is gone are removed in slices.
+CREATE TABLE watched_file(
+  watch_id  INTEGER NOT NULL,
+  path      TEXT    NOT NULL,
+  size      INTEGER NOT NULL,
+  mtime     INTEGER NOT NULL,
+  inode     INTEGER NOT NULL,
+  burst     INTEGER NOT NULL,
+  PRIMARY KEY (watch_id, path)
+) STRICT, WITHOUT ROWID;
+
+-- Folders that the daemon keeps in vector databases, as its settings say. problem: why the last sync failed; empty: it did not.
+-- changed: when the problem came or went.
+CREATE TABLE synced_folder(
+  path      TEXT    NOT NULL,
+  database  TEXT    NOT NULL,
+  problem   TEXT    NOT NULL DEFAULT '',
+  changed   INTEGER NOT NULL,
+  PRIMARY KEY (path, database)
+) STRICT, WITHOUT ROWID;
+
 -- ---------------------------------------------------------------- documents
 
 -- What `ingest` knows of each document of each vector database: (source, uri) identifies it, sha256 its content.

@@ -222,6 +222,18 @@ fn the_approval_example_asks_and_publishes_what_is_approved() {
 }
 
 #[test]
+fn the_inbox_example_starts_for_each_text() {
+    let bench = Bench::new();
+    let added = bench.json(&["schedule", "add", "examples/inbox.yaml", "--json"]);
+    assert_eq!((&added["watch"]["match"][0], &added["watch"]["watched"]), (&"*.md".into(), &false.into()), "{added}");
+    bench.ends(0, &["schedule", "run", "inbox"]);
+    bench.ends(0, &["worker", "--until-idle"]);
+    let shown = bench.json(&["schedule", "show", "inbox", "--json"]);
+    assert_eq!(shown["firings"][0]["status"], "COMPLETED", "{shown}");
+    assert!(bench.ends(0, &["schedule", "list"]).contains("not watched"));
+}
+
+#[test]
 fn the_nightly_example_starts_by_itself_and_by_hand() {
     let bench = Bench::new();
     let added = bench.json(&["schedule", "add", "examples/nightly.yaml", "--json"]);

@@ -224,6 +224,13 @@ fn every_metric_is_fed() {
         assert_eq!(added.status, 201, "{}", added.text());
         assert_eq!(it.web.post_json(&format!("/api/v1/schedules/{name}/run"), &serde_json::json!({})).status, 200);
     }
+    let inbox = it.home.path().join("in");
+    std::fs::create_dir(&inbox).unwrap();
+    std::fs::write(inbox.join("a"), "x").unwrap();
+    let text = "id: comes\non: { files: in, settled: 100ms }\nsteps: [{ name: a, uses: windlass/noop }]\n";
+    let new = serde_json::json!({ "definition": text, "directory": it.home.path() });
+    assert_eq!(it.web.post_json("/api/v1/schedules", &new).status, 201);
+    rises(&it.web, "windlass_watch_files_total");
     // A lock file that another program has: the step is given back.
     let key = windlass::model::ResourceKey("file".to_string());
     let path = engine(it.home.path(), Arc::new(windlass::observe::NoMetrics)).lock_file(&key);

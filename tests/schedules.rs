@@ -42,8 +42,8 @@ fn add(engine: &Engine, text: &str) -> bool {
     let file = parse_file(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
     let new = ScheduledWorkflow {
         name: file.definition.id.clone(),
+        trigger: file.trigger().expect("it has a schedule"),
         definition: file.definition,
-        schedule: file.schedule.expect("it has a schedule"),
         items_from: file.items_from,
         params: serde_json::json!({}),
         directory: engine.home().to_str().unwrap().into(),

@@ -1,5 +1,5 @@
 -- From schema version 6 to 7: steps wait for times, people, signals and groups without a worker, take resources and start at rates,
--- and hooks are steps.
+-- hooks are steps, and directories are watched.
 -- windlass does this by itself. By hand, while nothing uses the home: sqlite3 engine.db < 006-to-007.sql
 BEGIN IMMEDIATE;
 DROP VIEW step_status;
@@ -181,5 +181,28 @@ CREATE TABLE memory_retry(
   bytes    INTEGER NOT NULL,
   used     INTEGER NOT NULL DEFAULT 0 CHECK (used IN (0, 1))
 ) STRICT;
+CREATE TABLE watch(
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,
+  schedule_id  INTEGER NOT NULL UNIQUE REFERENCES schedule(id) ON DELETE CASCADE,
+  directory    TEXT    NOT NULL,
+  complete     INTEGER NOT NULL DEFAULT 1 CHECK (complete IN (0, 1)),
+  revision     INTEGER NOT NULL DEFAULT 1
+) STRICT;
+CREATE TABLE watched_file(
+  watch_id  INTEGER NOT NULL,
+  path      TEXT    NOT NULL,
+  size      INTEGER NOT NULL,
+  mtime     INTEGER NOT NULL,
+  inode     INTEGER NOT NULL,
+  burst     INTEGER NOT NULL,
+  PRIMARY KEY (watch_id, path)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE synced_folder(
+  path      TEXT    NOT NULL,
+  database  TEXT    NOT NULL,
+  problem   TEXT    NOT NULL DEFAULT '',
+  changed   INTEGER NOT NULL,
+  PRIMARY KEY (path, database)
+) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 7;
 COMMIT;

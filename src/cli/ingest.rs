@@ -13,6 +13,7 @@ use crate::{
     engine::{Needs, check_needs},
     ingest::{
         database_path,
+        follow::Follow,
         source::SourceOptions,
         sync::{self, Driver, Ended, Event, Place, SyncOptions, Synced},
     },
@@ -20,12 +21,18 @@ use crate::{
     os::signals::Signals,
 };
 use clap_complete::engine::ArgValueCompleter;
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How often `--watch` looks for changes.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Read documents into a vector database, and keep it up to date
 ///
 /// Reads new and changed files, splits them into passages and embeds these; skips unchanged files. After an interruption,
-/// run the same command again to continue. Then: `windlass search "what you want to know"`.
+/// run the same command again to continue. With `--watch` it stays and follows changes. Then: `windlass search "what you want to know"`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories, `http://` and `https://` addresses, or `-` for one document on stdin
@@ -58,6 +65,9 @@ pub struct Args {
     /// Remove documents whose files no longer exist
     #[arg(long)]
     prune: bool,
+    /// Stay, and ingest again whenever something changes, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["dry_run", "detach", "force", "title"])]
+    watch: bool,
     /// Show what is new, changed and removed; write nothing
     #[arg(long)]
     dry_run: bool,
@@ -89,16 +99,72 @@ impl Args {
         if self.title.is_some() && !options.paths.iter().any(|path| Place::of(path) == Some(Place::Stdin)) {
             return Err(Failure::usage("`--title` is for the document on stdin").hint("name `-` as the document"));
         }
+        if let Some(other) = self.paths.iter().find(|it| self.watch && Place::of(it).is_some()) {
+            let what = format!("`--watch` follows files and directories, and {} is neither", other.display());
+            return Err(Failure::usage(what).hint("leave `--watch` out, and run the command again when that changes"));
+        }
         sync::receive_all(engine, &mut options)?;
         if self.dry_run {
             let plan = sync::plan(engine, &options)?;
             return output::plan_in_full(cx, &plan);
         }
         let signals = Signals::install()?;
-        let mut command = Command { args: &self, cx, signals };
+        let mut command = Command { args: &self, cx, signals, quiet: false };
+        if self.watch {
+            return self.follow(cx, &options, &mut command);
+        }
         match sync::run(engine, &options, &mut command)? {
             Synced::Submitted(group) => detached(cx, group, self.no_autostart),
             Synced::Ended(ended) => self.ended(cx, &ended, begun),
+        }
+    }
+
+    /// Syncs again and again: at once, and whenever something has changed.
+    fn follow(&self, cx: &Context, options: &SyncOptions, command: &mut Command<'_>) -> Result<()> {
+        let engine = cx.engine()?;
+        let now = || engine.store().clock().monotonic();
+        let mut follow = Follow::new([options]);
+        let mut said = None;
+        loop {
+            follow.hear(now());
+            if now() >= follow.due(0, now()) {
+                follow.begins(0);
+                let begun = Instant::now();
+                let synced = sync::run(engine, options, command).and_then(|synced| match synced {
+                    Synced::Ended(ended) => self.followed(cx, &ended, command.quiet, begun),
+                    Synced::Submitted(_) => Ok(()),
+                });
+                follow.ended(0, now(), synced.is_ok());
+                match synced {
+                    // What can't be done at all is said as without `--watch`.
+                    Err(failure) if !command.quiet || command.signals.stop_requested() => return Err(failure),
+                    Err(failure) => {
+                        failure
+                            .message
+                            .iter()
+                            .filter(|it| said.as_ref() != Some(*it))
+                            .for_each(|it| cx.output.warn(it));
+                        said = failure.message;
+                    }
+                    Ok(()) => said = None,
+                }
+                if !command.quiet {
+                    cx.output.note("watching for changes; Ctrl-C ends it");
+                }
+                command.quiet = true;
+            }
+            let wait = follow.due(0, now()).since(now()).duration();
+            if command.signals.wait(wait.clamp(Duration::from_millis(1), LOOK)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says what a sync came to, if it is the first or did something. Documents that failed do not end it.
+    fn followed(&self, cx: &Context, ended: &Ended, quiet: bool, begun: Instant) -> Result<()> {
+        match quiet && ended.groups.is_empty() && ended.removed == 0 {
+            true => Ok(()),
+            false => output::report(cx, ended, &self.search_command(cx), begun.elapsed()),
         }
     }
 
@@ -162,6 +228,8 @@ struct Command<'a> {
     args: &'a Args,
     cx: &'a Context,
     signals: Signals,
+    /// With `--watch`, after the first sync: says only what is done.
+    quiet: bool,
 }
 
 impl Driver for Command<'_> {
@@ -188,6 +256,7 @@ impl Driver for Command<'_> {
         let out = &self.cx.output;
         match event {
             Event::Resumed(group) => out.note(format!("continuing {group}, which was not finished")),
+            Event::Planned(plan) if self.quiet && plan.is_empty() => {}
             Event::Planned(plan) => output::plan(self.cx, plan)?,
             Event::Submitted { submitted, runs } => output::submitted(self.cx, submitted, runs)?,
             Event::Removing(documents) => out.note(format!("removing {}", count(documents as u64, "document"))),

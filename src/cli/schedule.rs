@@ -17,10 +17,11 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::{fs, path::Path, path::PathBuf};
 
-/// Start workflows on a schedule: add, list, pause and run schedules
+/// Start workflows on a schedule, or when files arrive: add, list, pause and run schedules
 ///
 /// `windlass serve` and `windlass worker` fire them. The times are in the workflow file:
-/// `schedule: { cron: "0 2 * * *", zone: Europe/Berlin }` or `schedule: { every: 15m }`.
+/// `schedule: { cron: "0 2 * * *", zone: Europe/Berlin }` or `schedule: { every: 15m }`. With
+/// `on: { files: /inbox, match: "*.pdf" }` instead, each file that comes or changes starts a run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -29,11 +30,11 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Add the schedule of a workflow file, or replace the one of its name
+    /// Add the schedule or the watched directory of a workflow file, or replace the one of its name
     Add(Add),
     /// List the schedules, when each fires next, and its last firing
     List,
-    /// Show a schedule: its next and most recent firings
+    /// Show a schedule: its next and most recent firings, and what it watches
     Show {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
@@ -51,7 +52,7 @@ enum Command {
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
     },
-    /// Start the workflow now, whatever the time is
+    /// Start the workflow now, whatever the time is; one that watches a directory, for all files in it
     Run {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
@@ -138,9 +139,10 @@ impl Add {
         let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", &self.file, error))?;
         let known = KnownKinds::new(assembly::registry().names()).with_worker_limits(cx.settings()?.worker_limits());
         let file = parse_file(&text, &self.file.to_string_lossy(), &known)?;
-        let Some(schedule) = file.schedule else {
-            let what = format!("{} has no `schedule`", self.file.display());
-            return Err(Failure::usage(what).hint("add a line such as `schedule: { cron: \"0 2 * * *\" }`"));
+        let Some(trigger) = file.trigger() else {
+            let what = format!("{} has no `schedule` and no `on`", self.file.display());
+            let hint = "add a line such as `schedule: { cron: \"0 2 * * *\" }` or `on: { files: /inbox }`";
+            return Err(Failure::usage(what).hint(hint));
         };
         let beside = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let directory = match &self.chdir {
@@ -150,7 +152,7 @@ impl Add {
         let new = ScheduledWorkflow {
             name: self.name.unwrap_or_else(|| file.definition.id.clone()),
             definition: file.definition,
-            schedule,
+            trigger,
             items_from: file.items_from,
             params: self.params.read(cx)?,
             directory: text_of(&directory)?,
@@ -165,8 +167,13 @@ impl Add {
         }
         let verb = if fresh { "added" } else { "replaced" };
         let next = view.next.map(|it| format!("; it fires next {}", cx.calendar(it))).unwrap_or_default();
-        cx.output.advice(format!("{verb} schedule `{}`{next}", new.name))?;
-        cx.output.note("`windlass serve` or `windlass worker` fires it while it runs");
+        let watches = view.watch.as_ref().map(|it| format!("; it watches {}", it.directory)).unwrap_or_default();
+        cx.output.advice(format!("{verb} schedule `{}`{next}{watches}", new.name))?;
+        cx.output.note(match view.watch {
+            Some(it) if it.watched => "each file that comes or changes starts a run",
+            Some(_) => "`windlass serve` or `windlass worker` watches it while it runs",
+            None => "`windlass serve` or `windlass worker` fires it while it runs",
+        });
         Ok(())
     }
 }
@@ -209,6 +216,7 @@ fn outcome(firing: &FiringView) -> String {
     let group = firing.group.map(|it| format!(" {it}")).unwrap_or_default();
     let detail = if firing.detail.is_empty() { String::new() } else { format!(": {}", firing.detail) };
     match firing.state {
+        FiringState::Collecting if firing.group.is_none() => "notes its files".to_string(),
         FiringState::Collecting => format!("lists its items ({})", group.trim()),
         state => format!("{}{group}{detail}", state.words()),
     }
@@ -228,6 +236,8 @@ fn list(cx: &Context) -> Result<()> {
         let next = match (it.paused, it.next) {
             (true, _) => Cell::painted("paused", Paint::Warn),
             (false, Some(next)) => cx.when(next).into(),
+            (false, None) if it.watch.as_ref().is_some_and(|it| it.watched) => "on files".into(),
+            (false, None) if it.watch.is_some() => Cell::painted("not watched", Paint::Warn),
             (false, None) => Cell::painted("never", Paint::Bad),
         };
         let last = match it.firings.first() {
@@ -275,6 +285,11 @@ fn head(cx: &Context, it: &ScheduleView) -> Result<()> {
     let paused = if it.paused { ", paused" } else { "" };
     cx.output.line(format!("{}: {} ({}){paused}", cx.output.paint(Paint::Bold, &it.name), it.times, it.workflow))?;
     cx.output.line(format!("  file   {}", it.file))?;
+    if let Some(watch) = &it.watch {
+        let known = count(watch.known as u64, "file");
+        let by = if watch.watched { "a process watches" } else { "no process watches: start `windlass serve`" };
+        cx.output.line(format!("  files  {known} known; each starts once unchanged for {}; {by}", watch.settled))?;
+    }
     if it.missed > 0 {
         cx.output.line(format!("  missed {}", count(it.missed as u64, "time")))?;
     }

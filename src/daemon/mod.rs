@@ -8,6 +8,7 @@ pub mod claim;
 pub mod contact;
 mod error;
 pub mod files;
+mod folders;
 pub mod launch;
 mod log_file;
 pub mod sentinel;

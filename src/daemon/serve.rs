@@ -4,6 +4,7 @@ use super::{
     claim::Claim,
     error::{Error, Result},
     files::{self, Info, Phase},
+    folders::FolderSync,
     log_file, sentinel,
     startup::{Starter, Startup, StartupEvent},
 };
@@ -87,6 +88,7 @@ struct Daemon {
     supervisor: Arc<Supervisor>,
     engine: Engine,
     worker: Arc<Worker>,
+    folders: Option<FolderSync>,
     app: App,
     server: Server,
     info: Info,
@@ -118,6 +120,7 @@ impl Daemon {
         let options = WorkerOptions { pools: settings.pools.0.clone(), scope: Scope::Everything };
         process::adopt_orphans();
         let worker = Arc::new(Worker::start(&engine, options)?);
+        let folders = FolderSync::start(&engine, &settings)?;
         let stop = signals.clone();
         let app = App::new(Parts {
             engine: engine.clone(),
@@ -135,7 +138,7 @@ impl Daemon {
         starter(StartupEvent::Ready { pid: std::process::id(), http: address.to_string(), link });
         // Frees memory that only the start needed.
         limits::give_memory_back();
-        Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, info })
+        Ok(Daemon { settings, claim, signals, supervisor, engine, worker, folders, app, server, info })
     }
 
     /// Runs until a stop is requested or it can't continue.
@@ -206,6 +209,7 @@ impl Daemon {
             tracing::warn!(%error, "the phase could not be written");
         }
         tracing::info!(steps = self.worker.running(), "stopping");
+        self.folders.iter().for_each(FolderSync::stop);
         self.worker.stop(self.settings.stop_timeout);
         self.server.stop(Instant::now() + LAST_REQUESTS);
         if !self.claim.is_lost() {

@@ -1,7 +1,7 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
 //! Owns: status, fairness, flow, retry, outcome, resource, schedule, start, recycle, liveness, admission, schema, links,
-//! address, wait.
+//! address, wait, watch.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
@@ -22,3 +22,4 @@ pub mod schema;
 pub mod start;
 pub mod status;
 pub mod wait;
+pub mod watch;

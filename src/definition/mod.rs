@@ -24,6 +24,7 @@ mod shell;
 mod template;
 mod unquoted;
 mod wait;
+pub mod watch;
 pub mod webhook;
 mod workflow;
 mod written;

@@ -6,7 +6,9 @@
 use super::{
     Engine, Submission,
     error::{Error, Result, with_causes},
+    items_from::{check_size, lines, listed, matching},
     state::WorkerState,
+    watch as folders,
 };
 use crate::{
     decide::schedule::{self as rule, Firings, MOST},
@@ -14,20 +16,19 @@ use crate::{
         Definition,
         recurrence::{self, Recurrence},
         schedule::{ItemsFrom, Schedule},
+        watch::Trigger,
     },
     failpoint::{Failpoint, is_active},
     model::{FiringState, GroupId, Kind, Millis, Status, Timestamp},
     observe::Counter,
-    os::regular_file,
     store::{
-        self, group, output,
+        self, WriteTx, group, output,
         read::{self, RunFilter},
         schedule::{self, FiringRow, NewSchedule, ScheduleRow},
-        submit_key,
+        submit_key, watch,
     },
 };
 use std::{
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -36,8 +37,6 @@ use std::{
 const AT_ONCE: usize = 100;
 /// A firing that failed because of a shortage is tried again after this.
 const AGAIN: Millis = Millis::seconds(10);
-/// The maximum size of a list of items, in bytes.
-const LIST_MOST: u64 = 256 << 20;
 /// The file that a command for items writes.
 const ITEMS: &str = "items";
 
@@ -46,7 +45,7 @@ const ITEMS: &str = "items";
 pub struct ScheduledWorkflow {
     pub name: String,
     pub definition: Definition,
-    pub schedule: Schedule,
+    pub trigger: Trigger,
     pub items_from: Option<ItemsFrom>,
     pub params: serde_json::Value,
     /// Where its commands start; the paths in `items_from` are relative to it.
@@ -100,7 +99,7 @@ impl Engine {
         new.definition.check_parameters(&new.params)?;
         self.check_secrets(&new.definition)?;
         let asks = new.definition.asks_for_item()?;
-        if asks && new.items_from.is_none() {
+        if asks && new.items_from.is_none() && matches!(new.trigger, Trigger::Times(_)) {
             let what =
                 format!("the workflow `{}` needs items, and its file does not say where they come from", new.name);
             let hint =
@@ -111,43 +110,66 @@ impl Engine {
             collector(&new.name, command)?;
         }
         let now = self.store.now();
-        let recurrence = recurrence(&new.schedule, now)?;
-        let due = due_after(&recurrence, &new.schedule, &new.name, now);
+        let (due, directory) = match &new.trigger {
+            Trigger::Times(times) => (due_after(&recurrence(times, now)?, times, &new.name, now), None),
+            Trigger::Files(files) => {
+                folders::check(&new.definition)?;
+                (None, Some(folders::directory_of(files, Path::new(&new.directory))?))
+            }
+        };
         let row = NewSchedule {
             name: new.name.clone(),
             definition: self.intern(&new.definition)?,
             file: new.file.clone(),
-            spec: json(&new.schedule),
+            spec: json(&new.trigger),
             items: new.items_from.as_ref().map(json),
             params: new.params.to_string(),
             directory: new.directory.clone(),
             priority: new.priority,
             weight: new.weight,
         };
-        Ok(self.store.write(move |tx| schedule::put(tx, &row, due))?)
+        let trigger = new.trigger.clone();
+        let (fresh, id) = self.store.write(move |tx| put(tx, &row, due, &trigger, directory.as_deref()))?;
+        if let Trigger::Files(files) = &new.trigger {
+            folders::know_existing(self, id, files)?;
+        }
+        Ok(fresh)
     }
 
     /// False: it is paused already.
     pub fn pause_schedule(&self, name: &str) -> Result<bool> {
         let name = name.to_string();
-        Ok(self.store.write(move |tx| schedule::pause(tx, &name))?)
+        Ok(self.store.write(move |tx| {
+            watch::touch(tx, &name)?;
+            schedule::pause(tx, &name)
+        })?)
     }
 
     /// False: it is not paused.
     pub fn resume_schedule(&self, name: &str) -> Result<bool> {
         let row = self.store.read(|tx| schedule::get(tx, name))?;
-        let (spec, recurrence) = times(&row)?;
-        let due = due_after(&recurrence, &spec, name, self.store.now());
+        let due = match trigger(&row)? {
+            Trigger::Times(spec) => due_after(&recurrence(&spec, row.created)?, &spec, name, self.store.now()),
+            Trigger::Files(_) => None,
+        };
         let name = name.to_string();
-        Ok(self.store.write(move |tx| schedule::resume(tx, &name, due))?)
+        Ok(self.store.write(move |tx| {
+            watch::touch(tx, &name)?;
+            schedule::resume(tx, &name, due)
+        })?)
     }
 
     pub fn remove_schedule(&self, name: &str) -> Result<()> {
         let name = name.to_string();
-        Ok(self.store.write(move |tx| schedule::remove(tx, &name))?)
+        self.store.write(move |tx| {
+            watch::end(tx, schedule::get(tx, &name)?.id)?;
+            schedule::remove(tx, &name)
+        })?;
+        folders::sweep(self)
     }
 
-    /// Fires a schedule now, whatever its times are and whether it is paused.
+    /// Fires a schedule now, whatever its times are and whether it is paused. One that watches a directory starts for all files
+    /// that are there.
     pub fn run_schedule(&self, name: &str) -> Result<FiringRow> {
         let row = self.store.read(|tx| schedule::get(tx, name))?;
         self.fire(&row, self.store.now())
@@ -242,6 +264,10 @@ impl Engine {
         let items: Option<ItemsFrom> =
             row.items.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
         let directory = Path::new(&row.directory);
+        if let Trigger::Files(files) = trigger(row)? {
+            let watched = folders::directory_of(&files, directory)?;
+            return self.start(row, instant, folders::all_files(self, &files, &watched)?);
+        }
         let items = match items {
             None => vec![String::new()],
             Some(ItemsFrom::List(items)) => items,
@@ -338,7 +364,7 @@ impl Engine {
         }
     }
 
-    fn note_firing(&self, row: &ScheduleRow, firing: FiringRow) -> Result<FiringRow> {
+    pub(super) fn note_firing(&self, row: &ScheduleRow, firing: FiringRow) -> Result<FiringRow> {
         let counter = match firing.state {
             FiringState::Started => Some(Counter::ScheduleFired),
             FiringState::Failed | FiringState::Missed => Some(Counter::ScheduleMissed),
@@ -364,11 +390,41 @@ fn due_after(recurrence: &Recurrence, spec: &Schedule, name: &str, after: Timest
     recurrence.next_after(after).map(|it| it + rule::delay(name, it, spec.jitter))
 }
 
+/// What starts a stored schedule.
+pub fn trigger(row: &ScheduleRow) -> Result<Trigger> {
+    serde_json::from_str(&row.spec).map_err(unreadable)
+}
+
 /// The times of a stored schedule.
 pub fn times(row: &ScheduleRow) -> Result<(Schedule, Recurrence)> {
-    let spec: Schedule = serde_json::from_str(&row.spec).map_err(unreadable)?;
+    let Trigger::Times(spec) = trigger(row)? else {
+        let what = format!("`{}` has no times: it starts when files come", row.name);
+        return Err(Error::refused(what, Some("`windlass schedule run` starts it for all files that are there")));
+    };
     let recurrence = recurrence(&spec, row.created)?;
     Ok((spec, recurrence))
+}
+
+/// Stores a schedule. `directory`: what it watches. Returns whether it is new, and its number.
+fn put(
+    tx: &WriteTx,
+    new: &NewSchedule,
+    due: Option<Timestamp>,
+    trigger: &Trigger,
+    directory: Option<&str>,
+) -> store::Result<(bool, i64)> {
+    let before = schedule::find(tx, &new.name)?.and_then(|it| serde_json::from_str(&it.spec).ok());
+    let fresh = schedule::put(tx, new, due)?;
+    let id = schedule::get(tx, &new.name)?.id;
+    match (trigger, directory) {
+        (Trigger::Files(files), Some(directory)) => {
+            // What came since it was added must not be taken as known because it is added again.
+            let same = |it: Trigger| matches!(it, Trigger::Files(old) if old.patterns == files.patterns);
+            watch::put(tx, id, directory, files.existing, before.is_some_and(same))?;
+        }
+        _ => watch::end(tx, id)?,
+    }
+    Ok((fresh, id))
 }
 
 fn recurrence(spec: &Schedule, anchor: Timestamp) -> Result<Recurrence> {
@@ -398,45 +454,6 @@ fn started(row: &ScheduleRow, instant: Timestamp, group: Option<GroupId>) -> Fir
 
 fn failed(row: &ScheduleRow, instant: Timestamp, detail: String) -> FiringRow {
     FiringRow { state: FiringState::Failed, detail, ..started(row, instant, None) }
-}
-
-/// The items in a file.
-fn listed(path: &Path) -> Result<Vec<String>> {
-    let failed = |source| Error::Io { action: "read items from", path: path.to_path_buf(), source };
-    let mut file = regular_file::open(path).map_err(failed)?;
-    check_size(file.metadata().map_err(failed)?.len())?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
-    Ok(lines(&text))
-}
-
-fn check_size(bytes: u64) -> Result<()> {
-    match bytes <= LIST_MOST {
-        true => Ok(()),
-        false => Err(Error::refused(format!("the list of its items has {bytes} bytes, more than 256 MiB"), None)),
-    }
-}
-
-/// One item per line.
-fn lines(text: &str) -> Vec<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines().filter(|it| !it.trim().is_empty()).map(str::to_string).collect()
-}
-
-/// The files that match, by their names.
-fn matching(directory: &Path, pattern: &str) -> Result<Vec<String>> {
-    // The directory is meant literally, whatever characters its name has.
-    let directory = glob::Pattern::escape(&directory.to_string_lossy());
-    let whole = Path::new(&directory).join(pattern);
-    let refused = |what: String| Error::refused(what, None);
-    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| refused(format!("`{pattern}`: {error}")))?;
-    let mut found = Vec::new();
-    for path in paths {
-        let path = path.map_err(|error| refused(error.to_string()))?;
-        let name = path.to_str().ok_or_else(|| refused(format!("the name of {} is not UTF-8", path.display())))?;
-        found.push(name.to_string());
-    }
-    Ok(found)
 }
 
 fn json(value: &impl serde::Serialize) -> String {

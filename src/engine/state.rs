@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::{KillIntent, Lease, Scope, TypeId, WorkerId},
     observe::{Counter, Histogram},
-    os::{CancelToken, Unpoisoned},
+    os::{CancelToken, Unpoisoned, Waker},
     store::{Commit, CommitListener, hook},
 };
 use std::{
@@ -65,6 +65,8 @@ pub(super) struct WorkerState {
     pub chore_notify: Notify,
     /// A schedule may be due.
     pub schedule_notify: Notify,
+    /// Wakes the thread that watches directories; a worker of one group has none.
+    pub watch_waker: Option<Waker>,
     /// Rung only when the worker is to end.
     pub retention_notify: Notify,
 }
@@ -172,6 +174,7 @@ impl WorkerState {
         self.chore_notify.ring_all();
         self.schedule_notify.ring_all();
         self.retention_notify.ring_all();
+        self.watch_waker.iter().for_each(Waker::wake);
         self.heartbeat.ring();
     }
 }

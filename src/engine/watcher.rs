@@ -16,7 +16,7 @@ use crate::{
     failpoint::{Failpoint, is_active},
     model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, ThreadState, Timestamp, Token, WorkerId},
     observe::Counter,
-    os::{LockState, Unpoisoned, boot_id, process_stat, thread_stat},
+    os::{LockState, Unpoisoned, Waker, boot_id, process_stat, thread_stat},
     store::{
         self, Watch, idle,
         reap::Death,
@@ -128,6 +128,8 @@ struct Watcher {
     next_wait: Option<Timestamp>,
     /// When the next schedule fires.
     next_firing: Option<Timestamp>,
+    /// Which directories are watched.
+    watches: [i64; 3],
     /// The other workers, read again when anything was committed.
     others: Vec<WorkerRow>,
     /// Keys whose files another process holds, and when they are tried next.
@@ -168,6 +170,7 @@ impl Watcher {
             next_due: None,
             next_wait: None,
             next_firing: None,
+            watches: [0; 3],
             others: Vec::new(),
             locked: HashMap::new(),
             still: HashMap::new(),
@@ -280,15 +283,20 @@ impl Watcher {
         self.stirred = now;
         let store = &self.state.engine.store;
         let own = self.state.id();
-        let (next_due, next_wait, next_firing, workers, asked, left) = store.read(|tx| {
+        let (next_due, next_wait, next_firing, watches, workers, asked, left) = store.read(|tx| {
             let left = resource_lock::left_behind(tx)?;
             let next_firing = store::schedule::next_due(tx)?;
             let (next_due, next_wait) = (idle::next_due(tx)?, store::waiting::next_due(tx)?);
-            Ok((next_due, next_wait, next_firing, store::worker::list(tx)?, idle::leases(tx, own)?, left))
+            let watches = store::watch::stamp(tx)?;
+            Ok((next_due, next_wait, next_firing, watches, store::worker::list(tx)?, idle::leases(tx, own)?, left))
         })?;
         self.next_due = next_due;
         self.next_wait = next_wait;
         self.next_firing = next_firing;
+        if watches != self.watches {
+            self.watches = watches;
+            self.state.watch_waker.iter().for_each(Waker::wake);
+        }
         self.locked.retain(|key, it| left.iter().any(|row| row.key == *key && row.token == it.token));
         for row in left {
             let first = Knock { token: row.token, at: now + pause_after(0), tries: 0 };

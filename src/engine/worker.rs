@@ -11,12 +11,12 @@ use super::{
     pools::Pool,
     retention, schedules,
     state::{WorkerOptions, WorkerState},
-    watcher,
+    watch, watcher,
     worker_pools::WorkerPools,
 };
 use crate::{
     model::{HOOK_TYPE, KillIntent, Millis, Scope, WorkerId},
-    os::{Unpoisoned, threads::Threads},
+    os::{Unpoisoned, Waker, threads::Threads},
     process::pool::WorkerHealth,
     store::{self, reap::Death},
 };
@@ -50,6 +50,14 @@ impl Worker {
         engine.restore_ballast();
         engine.configure_resources()?;
         let pools = Pool::open_all(engine, &options.pools)?;
+        let watch_waker = match options.scope {
+            Scope::Everything => Some(Waker::new().map_err(|source| Error::Io {
+                action: "make a pipe for",
+                path: "windlass-watch".into(),
+                source,
+            })?),
+            _ => None,
+        };
         let membership = watcher::register(engine, &options)?;
         let state = Arc::new(WorkerState {
             engine: engine.clone(),
@@ -70,6 +78,7 @@ impl Worker {
             watcher_notify: Notify::default(),
             chore_notify: Notify::default(),
             schedule_notify: Notify::default(),
+            watch_waker,
             retention_notify: Notify::default(),
         });
         engine.store.listen(state.clone());
@@ -84,6 +93,7 @@ impl Worker {
             worker.spawn(&worker.consumers, "windlass-upkeep".into(), |state| retention::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-chores".into(), |state| chores::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-schedules".into(), |state| schedules::run(&state))?;
+            worker.spawn(&worker.consumers, "windlass-watch".into(), |state| watch::run(&state))?;
         }
         for (number, pool) in state.pools.iter().enumerate() {
             for slot in 0..pool.size {

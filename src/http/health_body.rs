@@ -28,7 +28,7 @@ pub type Look = Option<Arc<Observation>>;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`; `degraded` if a schedule failed or missed its time; `unhealthy`.
+    /// `ok`; `degraded` if a schedule failed or missed its time, or a folder could not be synced; `unhealthy`.
     status: &'static str,
     /// Why it is unhealthy.
     reasons: Vec<Reason>,
@@ -72,6 +72,8 @@ struct Diagnostics {
     oldest_running: Option<Oldest>,
     /// Schedules whose last firing failed or was missed.
     schedule_problems: i64,
+    /// Watched folders whose last sync failed.
+    folder_problems: i64,
     http: Http,
     /// Milliseconds since the last check of the database and the disk; -1: never.
     observed_age_ms: i64,
@@ -130,7 +132,8 @@ struct Http {
 
 impl Health {
     pub fn of(app: &App, seen: Look, reasons: Vec<Reason>, all: bool) -> Health {
-        let problems = seen.as_ref().and_then(|it| it.schedule_problems).unwrap_or(0);
+        let problems =
+            seen.as_ref().map_or(0, |it| it.schedule_problems.unwrap_or(0) + it.folder_problems.unwrap_or(0));
         let status = match (reasons.is_empty(), problems) {
             (false, _) => "unhealthy",
             (true, 0) => "ok",
@@ -180,6 +183,7 @@ impl Diagnostics {
                 .and_then(|it| it.oldest_running)
                 .map(|(step, started)| Oldest { step: step.0, seconds: SystemClock.wall().since(started).0 / 1000 }),
             schedule_problems: seen.and_then(|it| it.schedule_problems).map_or(-1, |it| it as i64),
+            folder_problems: seen.and_then(|it| it.folder_problems).map_or(-1, |it| it as i64),
             http: Http {
                 connections: app.0.connections.count(),
                 evicted: app.0.connections.evicted(),

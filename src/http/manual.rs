@@ -118,6 +118,7 @@ const TAGS: &[(&str, &str)] = &[
     ("groups", "Groups"),
     ("runs", "Runs"),
     ("steps", "Steps"),
+    ("schedules", "Schedules and watched directories"),
     ("events", "Events"),
     ("search", "Search"),
     ("machine", "Workers and queues"),

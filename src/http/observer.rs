@@ -7,7 +7,7 @@ use crate::{
     os::{Unpoisoned, threads},
     store::{
         read::{self, Queues},
-        schedule,
+        schedule, synced_folder,
     },
 };
 use std::{
@@ -34,6 +34,8 @@ pub struct Observation {
     pub oldest_running: Option<(StepId, Timestamp)>,
     /// Schedules whose last firing failed or was missed.
     pub schedule_problems: Option<usize>,
+    /// Watched folders whose last sync failed.
+    pub folder_problems: Option<usize>,
     pub wal_bytes: Option<u64>,
     pub free_disk: Option<Bytes>,
 }
@@ -133,11 +135,12 @@ fn run(request: &Weak<Request>, engine: &Engine, tell: &watch::Sender<Option<Arc
 
 fn look(engine: &Engine) -> Observation {
     let begun = Instant::now();
-    let read = engine
-        .store()
-        .read(|tx| Ok((read::queues(tx)?, read::oldest_running(tx)?, schedule::with_problems(tx)?.len())));
+    let read = engine.store().read(|tx| {
+        let problems = (schedule::with_problems(tx)?.len(), synced_folder::with_problems(tx)?.len());
+        Ok((read::queues(tx)?, read::oldest_running(tx)?, problems))
+    });
     let log = format!("{}-wal", engine.store().path().display());
-    let (readable, queues, oldest_running, schedule_problems) = match read {
+    let (readable, queues, oldest_running, problems) = match read {
         Ok((queues, oldest, problems)) => (true, Some(queues), oldest, Some(problems)),
         Err(_) => (false, None, None, None),
     };
@@ -145,7 +148,8 @@ fn look(engine: &Engine) -> Observation {
         readable,
         queues,
         oldest_running,
-        schedule_problems,
+        schedule_problems: problems.map(|it| it.0),
+        folder_problems: problems.map(|it| it.1),
         wal_bytes: fs::metadata(log).ok().map(|it| it.len()),
         free_disk: Some(engine.disk().free).filter(|it| it.0 < u64::MAX),
         at: Instant::now(),

@@ -15,6 +15,7 @@ mod docling;
 mod error;
 pub mod fetch;
 pub mod file_uri;
+pub mod follow;
 pub mod item;
 pub mod media_type;
 mod newest_runs;

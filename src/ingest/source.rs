@@ -205,6 +205,16 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
     Ok(())
 }
 
+/// The directories below `root`, itself included, that a walk reads.
+///
+/// # Errors
+///
+/// A glob can't be read. Directories that can't be read are left out: a walk refuses them.
+pub fn directories(root: &Path, options: &SourceOptions) -> Result<Vec<PathBuf>, SourceError> {
+    let entries = walker(root, options)?.build().filter_map(|it| it.ok());
+    Ok(entries.filter(|it| it.file_type().is_some_and(|it| it.is_dir())).map(|it| it.into_path()).collect())
+}
+
 /// Whether a link leads out of `directory`.
 fn leads_out(link: &Path, directory: &Path) -> bool {
     let inside = |found: PathBuf| fs::canonicalize(directory).is_ok_and(|it| found.starts_with(it));

@@ -39,6 +39,8 @@ pub enum Counter {
     ScheduleFired,
     /// Scheduled times that were missed or failed.
     ScheduleMissed,
+    /// Files that came or changed in watched directories, and started their workflow.
+    WatchFiles,
 }
 
 /// Distributions of durations, or of sizes for `CommitBatch`.
@@ -91,7 +93,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 21] = [
+    pub const ALL: [Counter; 22] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -113,6 +115,7 @@ impl Counter {
         Counter::EventsMissed,
         Counter::ScheduleFired,
         Counter::ScheduleMissed,
+        Counter::WatchFiles,
     ];
 
     /// The name without prefix and suffix, a description, and the label.
@@ -145,6 +148,7 @@ impl Counter {
             ),
             Counter::ScheduleFired => ("schedule_fired", "Workflows started by schedules.", None),
             Counter::ScheduleMissed => ("schedule_missed", "Firings of schedules that failed or were missed.", None),
+            Counter::WatchFiles => ("watch_files", "Files in watched directories that started their workflow.", None),
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn add(engine: &Engine, directory: &Path) -> Result<()> {
     engine.add_schedule(&ScheduledWorkflow {
         name: NAME.into(),
         definition,
-        schedule,
+        trigger: schedule.into(),
         items_from: Some(ItemsFrom::List(Work::of_schedule().item_texts())),
         params: serde_json::json!({}),
         directory: directory.to_string_lossy().into_owned(),

@@ -142,7 +142,7 @@ impl fmt::Debug for Secret {
 
 impl Raw<'_> {
     /// The value as text, as on a command line.
-    fn text(&self) -> Result<String, String> {
+    pub(super) fn text(&self) -> Result<String, String> {
         match self {
             Raw::Text(text) => Ok(text.trim().to_string()),
             Raw::Toml(DeValue::String(text)) => Ok(text.to_string()),
@@ -154,7 +154,7 @@ impl Raw<'_> {
     }
 
     /// The words of a list, or of text such as `a,b`.
-    fn words(&self) -> Result<Vec<String>, String> {
+    pub(super) fn words(&self) -> Result<Vec<String>, String> {
         match self {
             Raw::Toml(DeValue::Array(list)) => list.iter().map(|it| Raw::Toml(it.get_ref()).text()).collect(),
             _ => {

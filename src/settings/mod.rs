@@ -5,6 +5,7 @@
 
 mod alerts;
 mod error;
+mod folders;
 mod guard;
 mod home;
 mod kind;
@@ -17,6 +18,7 @@ mod trust;
 
 pub use alerts::Alerts;
 pub use error::{Error, Result};
+pub use folders::{Folders, WatchedFolder};
 pub use guard::{check_home, vet};
 pub use home::{Home, HomeInputs, HomeOrigin, JudgedHome, PROJECT, UNFINISHED_RESTORE, find_home, platform_data_dir};
 pub use kind::{
@@ -204,6 +206,8 @@ settings! {
         "Addresses of embedding servers, each with the name of its API key (or an empty string): the servers that a search of a vector database from elsewhere may use, and that a restored group may send a key to.";
     alerts: Alerts = |_| Alerts::default(), "alerts" as "none",
         "Hooks for every workflow, by event, as a workflow file has them: `[[alerts.group_failed]]`. A workflow with `alerts: false` has none.";
+    watch: Folders = |_| Folders::default(), "watch",
+        "Folders that the daemon keeps in vector databases: `[[watch]]` with `path`, `db`, and if wanted `prune`, `source`, `params`, `glob`, `hidden`.";
     log_level: String = |_| "info".to_string(), "log.level",
         "The log level: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `windlass::engine=debug`.";
     log_format: LogFormat = |_| LogFormat::Human, "log.format",

@@ -17,7 +17,7 @@ use db::{
     batch, budget, jobs, memory, migration, open, params, presence, read_tx, readers, reply, request, row, schema,
     sequence, tx, value, wal, writer,
 };
-pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
+pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state, synced_folder};
 pub use queue::{
     answer, artifact, attempt, cancel, capacity, claim, idle, input, kept_output, learned, lease, output, pause, reap,
     resource_key, resource_lock, retry, settle, step, step_cache, step_type, wait_end, waiting, worker,
@@ -26,7 +26,7 @@ use queue::{
     blocked, cancel_step, delayed, demand, follow, hold, line, place, rate, ready, recompute, redefine, resource, turn,
 };
 pub use read::{audit, records};
-pub use runs::{concurrency, definition, event, group, hook, prune, run, run_removal, schedule, submit_key};
+pub use runs::{concurrency, definition, event, group, hook, prune, run, run_removal, schedule, submit_key, watch};
 
 pub use db::error::{Error, Result};
 pub use db::handle::{Pulse, Store, Watch};

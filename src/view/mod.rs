@@ -40,7 +40,7 @@ pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};
 pub use log::{LogText, Logs, log_of, logs, logs_until_now};
 pub use reason::{Reason, Seen};
 pub use resource::{ResourceList, TypeList, resources, types};
-pub use schedule::{FiringView, ScheduleView, Schedules, firing_view, schedules, show_schedule};
+pub use schedule::{FiringView, ScheduleView, Schedules, WatchView, firing_view, schedules, show_schedule};
 pub use search::{Found, find};
 pub use show::{DefinitionView, GroupView, RunView, StepView, show_definition, show_group, show_run, show_step};
 pub use status::{DaemonView, Problem, StatusView, lost_commits_words, status, waits_for_room};

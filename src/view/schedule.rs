@@ -2,12 +2,14 @@
 
 use super::error::Result;
 use crate::{
-    engine::{Engine, times_of_schedule},
-    model::{FiringState, GroupId, Status, Timestamp},
+    definition::watch::{FileWatch, Trigger},
+    engine::{Engine, times_of_schedule, trigger_of_schedule, watch_is_held},
+    model::{FiringState, GroupId, Millis, Status, Timestamp},
     store::{
         definition,
         read::{self, GroupFilter},
         schedule::{self, FiringRow, ScheduleRow},
+        watch,
     },
 };
 use serde::Serialize;
@@ -35,11 +37,13 @@ pub struct ScheduleView {
     pub name: String,
     pub workflow: String,
     pub file: String,
-    /// Its times as in its file, such as `0 2 * * * (Europe/Berlin)`.
+    /// Its times as in its file, such as `0 2 * * * (Europe/Berlin)`; or its files, such as `*.pdf in /inbox`.
     pub times: String,
     pub paused: bool,
-    /// When it fires next. Null: it is paused, or can't fire.
+    /// When it fires next. Null: it is paused, waits for files, or can't fire.
     pub next: Option<Timestamp>,
+    /// What it watches. Null: it has times.
+    pub watch: Option<WatchView>,
     /// Its next times.
     pub upcoming: Vec<Timestamp>,
     /// How many times it has missed since it was added.
@@ -49,6 +53,24 @@ pub struct ScheduleView {
     /// Newest first.
     pub firings: Vec<FiringView>,
     pub created: Timestamp,
+}
+
+/// A directory in which files that come or change start the workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct WatchView {
+    pub directory: String,
+    /// Patterns of names, of which one must match.
+    #[serde(rename = "match")]
+    pub patterns: Vec<String>,
+    /// How long a file must be unchanged.
+    #[schema(value_type = String)]
+    pub settled: Millis,
+    /// Whether files that were there when it was added count as having come.
+    pub existing: bool,
+    /// Files that are known: each started the workflow in its present version, or was there before.
+    pub known: i64,
+    /// Whether a process watches.
+    pub watched: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -74,7 +96,12 @@ fn view(engine: &Engine, row: ScheduleRow, next: usize, last: usize) -> Result<S
     let firings = store.read(|tx| schedule::firings(tx, row.id, last))?;
     let workflow = store.read(|tx| definition::body(tx, row.definition))?;
     let workflow: serde_json::Value = serde_json::from_str(&workflow).unwrap_or_default();
+    let watch = match trigger_of_schedule(&row) {
+        Ok(Trigger::Files(files)) => watch_view(engine, &row, files)?,
+        _ => None,
+    };
     let (times, upcoming) = match times_of_schedule(&row) {
+        _ if watch.is_some() => (watch.as_ref().map(WatchView::words).unwrap_or_default(), Vec::new()),
         Ok((spec, recurrence)) => {
             let from = Timestamp(row.cursor.0.max(store.now().0));
             let coming = std::iter::successors(recurrence.next_after(from), |it| recurrence.next_after(*it));
@@ -90,12 +117,30 @@ fn view(engine: &Engine, row: ScheduleRow, next: usize, last: usize) -> Result<S
         times,
         paused: row.paused,
         next: row.due,
+        watch,
         upcoming,
         missed: row.missed,
         problem: row.problem,
         firings,
         created: row.created,
     })
+}
+
+fn watch_view(engine: &Engine, row: &ScheduleRow, files: FileWatch) -> Result<Option<WatchView>> {
+    let found = engine.store().read(|tx| {
+        let Some((id, directory, _)) = watch::of_schedule(tx, row.id)? else { return Ok(None) };
+        Ok(Some((id, directory, watch::count(tx, id)?)))
+    })?;
+    let Some((id, directory, known)) = found else { return Ok(None) };
+    let FileWatch { patterns, settled, existing, .. } = files;
+    Ok(Some(WatchView { directory, patterns, settled, existing, known, watched: watch_is_held(engine, id) }))
+}
+
+impl WatchView {
+    /// As a person would say it: `*.pdf in /inbox`.
+    fn words(&self) -> String {
+        format!("{} in {}", self.patterns.join(", "), self.directory)
+    }
 }
 
 /// Adds the status of the group that it started.

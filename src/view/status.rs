@@ -19,7 +19,7 @@ use crate::{
         Store,
         lost_commits::{self, LostCommits},
         read::{self, GroupFilter, GroupRow, Queues},
-        schedule,
+        schedule, synced_folder,
     },
 };
 use serde::Serialize;
@@ -197,6 +197,10 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     }
     for (name, what) in engine.store().read(schedule::with_problems).unwrap_or_default() {
         problem(format!("schedule `{name}`: {what}"), Some(format!("windlass schedule show {name}")));
+    }
+    for it in engine.store().read(synced_folder::with_problems).unwrap_or_default() {
+        let again = format!("windlass ingest {} --db {}", it.path, it.database);
+        problem(format!("folder {}: {}", it.path, it.problem), Some(again));
     }
     if ready > 0 && alive == 0 {
         let text = format!("{} ready, but no worker is running", count(ready.max(0) as u64, "step"));

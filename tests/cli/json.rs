@@ -256,6 +256,11 @@ fn schedules(it: &mut Reading) {
     it.reads("schedule list", &["schedule", "list"]);
     it.reads("schedule resume", &["schedule", "resume", "tick"]);
     it.reads("schedule remove", &["schedule", "remove", "tick"]);
+    let inbox = "id: inbox\non: { files: in }\nsteps: [{ name: a, run: 'true' }]\n";
+    it.place.write("inbox.yaml", inbox);
+    let added = it.reads("schedule add FILE", &["schedule", "add", "inbox.yaml"]);
+    assert_eq!(added["watch"]["match"], serde_json::json!(["*"]));
+    it.reads("schedule show NAME", &["schedule", "show", "inbox"]);
     it.home = "home";
 }
 

@@ -9,6 +9,7 @@ mod scope;
 mod step;
 mod text;
 mod wait;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use super::{
     graph::{self, Circle},
     schedule::{ItemsFrom, Schedule},
     template::Template,
+    watch::{FileWatch, Trigger},
     workflow::{Definition, StepDefinition, WorkerDefinition},
     yaml::{self, Fields, Node, Source, Value, did_you_mean},
 };
@@ -55,7 +57,7 @@ const MOST_STEPS: usize = 1_000;
 /// As many as the name of a group may have: it is called so when it has no name of its own.
 const TITLE_BYTES: usize = 1 << 10;
 const TOP: &[&str] =
-    &["id", "name", "steps", "hooks", "workers", "concurrency", "capacity", "alerts", "schedule", "items_from"];
+    &["id", "name", "steps", "hooks", "workers", "concurrency", "capacity", "alerts", "schedule", "items_from", "on"];
 const STEP: &[&str] = &[
     "name",
     "run",
@@ -96,6 +98,15 @@ pub struct WorkflowFile {
     pub definition: Definition,
     pub schedule: Option<Schedule>,
     pub items_from: Option<ItemsFrom>,
+    pub on: Option<FileWatch>,
+}
+
+impl WorkflowFile {
+    /// What starts it by itself.
+    pub fn trigger(&self) -> Option<Trigger> {
+        let files = self.on.clone().map(Trigger::Files);
+        files.or_else(|| self.schedule.clone().map(Trigger::Times))
+    }
 }
 
 /// Reads and validates a workflow. `file_name` is only for messages.
@@ -127,7 +138,12 @@ pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<Wor
         definition.alerts = reader.source.bool(node, "alerts")?;
     }
     definition.capacity = reader.capacity(&fields)?;
-    Ok(WorkflowFile { definition, schedule: reader.schedule(&fields)?, items_from: reader.items_from(&fields)? })
+    Ok(WorkflowFile {
+        definition,
+        schedule: reader.schedule(&fields)?,
+        items_from: reader.items_from(&fields)?,
+        on: reader.on(&fields)?,
+    })
 }
 
 /// Reads hooks by event, in YAML or JSON, as a definition without steps; None without hooks. `file_name` is only for messages.

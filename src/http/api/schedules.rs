@@ -1,4 +1,4 @@
-//! `/api/v1/schedules`: workflows that start by themselves.
+//! `/api/v1/schedules`: workflows that start by themselves, at times or when files come.
 
 use super::{
     answer::{Refused, RefusedBody},
@@ -46,7 +46,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<S
     Ok(Json(app.blocking(move |engine| view::show_schedule(engine, &name)).await?))
 }
 
-/// A workflow whose file has a `schedule`. A null field counts as omitted.
+/// A workflow whose file has a `schedule` or an `on`. A null field counts as omitted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSchedule {
@@ -79,13 +79,13 @@ async fn add(State(app): State<App>, JsonBody(new): JsonBody<NewSchedule>) -> Re
 
 fn added(engine: &Engine, new: NewSchedule) -> Result<(bool, ScheduleView)> {
     let file = parse_file(&new.definition.text(), "definition", &KnownKinds::new(engine.kinds().names()))?;
-    let Some(schedule) = file.schedule else {
-        return Err(Failure::bad_request("the workflow has no `schedule`"));
+    let Some(trigger) = file.trigger() else {
+        return Err(Failure::bad_request("the workflow has no `schedule` and no `on`"));
     };
     let new = ScheduledWorkflow {
         name: new.name.filter(|it| !it.is_empty()).unwrap_or_else(|| file.definition.id.clone()),
         definition: file.definition,
-        schedule,
+        trigger,
         items_from: file.items_from,
         params: Value::Object(new.params.unwrap_or_default()),
         directory: directory_of(new.directory)?.to_string_lossy().into_owned(),
@@ -138,7 +138,7 @@ struct Fired {
     firings: Vec<FiringView>,
 }
 
-/// Starts the workflow now, whatever its schedule says
+/// Starts the workflow now, whatever its schedule says; one that watches a directory, for all files in it
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/run", tag = "schedules", params(("name" = String, Path)),
     responses((status = 200, body = Fired), Refused))]
 async fn run(State(app): State<App>, Path(schedule): Path<String>) -> Result<Json<Fired>> {

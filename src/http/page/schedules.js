@@ -1,4 +1,4 @@
-// Schedules: when each fires next, its last firing, and a button to start it now.
+// Schedules: when each fires next or what it watches, its last firing, and a button to start it now.
 
 import { confirm, empty, h, put, table, when } from "./dom.js";
 import { get, post } from "./wire.js";
@@ -10,7 +10,7 @@ export function scheduleView({ act }) {
     (it) => [
       [h("span", { class: "text" }, it.name), it.paused ? h("span", { class: "flag" }, "paused") : null, it.problem ? h("p", { class: "text bad" }, it.problem) : null],
       h("span", { class: "text" }, it.times),
-      it.next ? when(it.next) : it.paused ? "" : "never",
+      it.next ? when(it.next) : it.paused ? "" : it.watch ? watched(it.watch) : "never",
       last(it.firings[0]),
       [button("Run now", it, act), button(it.paused ? "Resume" : "Pause", it, act)],
     ],
@@ -22,9 +22,14 @@ export function scheduleView({ act }) {
     async refresh(signal) {
       const { schedules } = await get("/api/v1/schedules", signal);
       rows.show(schedules);
-      put(none, schedules.length === 0 && empty("No workflow starts by itself. Add one whose file has a schedule:", "windlass schedule add WORKFLOW.yaml"));
+      put(none, schedules.length === 0 && empty("No workflow starts by itself. Add one whose file has `schedule` or `on`:", "windlass schedule add WORKFLOW.yaml"));
     },
   };
+}
+
+function watched(it) {
+  const known = `${it.known} ${it.known === 1 ? "file" : "files"} known`;
+  return [it.watched ? "on files" : h("span", { class: "flag" }, "not watched"), h("p", { class: "text" }, known)];
 }
 
 function last(it) {

@@ -58,6 +58,9 @@ pub struct SyncPlan {
     /// Whether `removed` will be.
     pub prune: bool,
     pub warnings: Vec<String>,
+    /// Why nothing counts as removed although every document of a directory is gone; empty: that is not so.
+    #[serde(skip)]
+    pub emptied: String,
     /// One for each distinct content.
     pub runs: Vec<PlannedRun>,
     /// The bytes of all runs together.
@@ -109,6 +112,7 @@ impl SyncPlan {
             removed: Vec::new(),
             prune: options.prune,
             warnings,
+            emptied: String::new(),
             runs: Vec::new(),
             bytes: 0,
             params,
@@ -315,10 +319,11 @@ impl Planning<'_> {
             let gone: Vec<String> = gone.cloned().collect();
             if !gone.is_empty() && !files.iter().any(|it| it.uri.starts_with(&prefix)) {
                 let (root, count) = (root.display(), gone.len());
-                self.plan.warnings.push(format!(
+                self.plan.emptied = format!(
                     "{root}: no documents are left here, as if a disk were not mounted: keeping all {count} that \
                      were ingested from it"
-                ));
+                );
+                self.plan.warnings.push(self.plan.emptied.clone());
                 continue;
             }
             self.plan.removed.extend(gone);

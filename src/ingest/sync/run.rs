@@ -28,6 +28,12 @@ pub trait Driver {
         true
     }
 
+    /// How long a removal waits for the lock of the vector database. What is not removed by then is no longer found, and a worker
+    /// removes it when the lock is free.
+    fn removal_wait(&self) -> LockWait {
+        LockWait::AtMost(REMOVAL_WAIT)
+    }
+
     /// Works on a group until it has ended.
     fn work(&mut self, group: GroupId) -> Result<Status, Self::Error>;
 
@@ -155,7 +161,7 @@ fn remove<D: Driver>(engine: &Engine, plan: &SyncPlan, driver: &mut D) -> Result
     }
     // Documents that were deleted while a database was locked.
     removal::finish(engine, driver.holder(), LockWait::No)?;
-    let (removed, all) = prune(engine, plan, driver.holder(), LockWait::AtMost(REMOVAL_WAIT))?;
+    let (removed, all) = prune(engine, plan, driver.holder(), driver.removal_wait())?;
     if !all {
         driver.hear(Event::RemovalWaits)?;
     }

@@ -2,8 +2,8 @@
 
 use crate::decide::flow::{self, End};
 use crate::model::code::{
-    HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, RESOURCE_COUNTED,
-    RESOURCE_RATE, STEP_BLOCKED, STEP_COMPLETED, STEP_OPEN, STEP_WAITING,
+    FIRING_COLLECTING, HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING,
+    RESOURCE_COUNTED, RESOURCE_RATE, STEP_BLOCKED, STEP_COMPLETED, STEP_OPEN, STEP_WAITING,
 };
 use crate::model::{After, DefinitionId, Shape, ShapeStep, StepState};
 use crate::store::{error::Result, params::params, tx::ReadTx};
@@ -189,6 +189,21 @@ const RULES: &[(&str, &str)] = &[
     (
         "is a step of a group of hooks, but no hook",
         "SELECT 's' || s.id FROM step s WHERE s.group_id < 0 AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.id = s.id)",
+    ),
+    (
+        "watches a directory for a schedule that is gone, or that has times",
+        "SELECT 'watch ' || w.id FROM watch w LEFT JOIN schedule s ON s.id = w.schedule_id
+          WHERE s.id IS NULL OR json_extract(s.spec, '$.files') IS NULL",
+    ),
+    (
+        "is to start when files come, but watches no directory",
+        "SELECT 'schedule ' || s.name FROM schedule s WHERE json_extract(s.spec, '$.files') IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM watch w WHERE w.schedule_id = s.id)",
+    ),
+    (
+        "has two bursts of files that have not started",
+        formatcp!("SELECT 'schedule ' || schedule_id FROM firing WHERE state = {FIRING_COLLECTING} AND group_id IS NULL
+          GROUP BY schedule_id HAVING count(*) > 1"),
     ),
     (
         "is behind the issued numbers",

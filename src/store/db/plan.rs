@@ -5,7 +5,7 @@ use crate::store::{
     error::Result,
     lease, line, pause, rate, read, ready, records, resource, run, settle, turn,
     tx::{ReadTx, WriteTx},
-    waiting,
+    waiting, watch,
 };
 
 /// A statement of the hot path, its text as it runs, and every line of its `EXPLAIN QUERY PLAN`.
@@ -52,6 +52,12 @@ const HOT: &[HotStatement] = &[
         "take out of ready",
         ready::DELETE,
         &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=? AND step_id=?)"],
+    ),
+    hot("whether a file is known", watch::KNOWN, &["SEARCH watched_file USING PRIMARY KEY (watch_id=? AND path=?)"]),
+    hot(
+        "a page of known files",
+        watch::KNOWN_AFTER,
+        &["SEARCH watched_file USING PRIMARY KEY (watch_id=? AND path>?)"],
     ),
     hot("find a lease", lease::TAKE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("end a lease", lease::DELETE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),

@@ -47,6 +47,9 @@ pub(in crate::store) fn settle_paths(tx: &WriteTx, old_home: &str, new_home: &st
         move_paths(tx, &format!("{old_home}/"), &format!("{new_home}/"))?;
     }
     note_time(tx)?;
+    tx.execute("DELETE FROM synced_folder", [])?;
+    // Another disk has other inodes: the files are known by size and time.
+    tx.execute("UPDATE watched_file SET inode = 0 WHERE inode <> 0", [])?;
     let mut elsewhere = Elsewhere::default();
     forget_documents(tx, new_home, &mut elsewhere)?;
     hold_parameters(tx, new_home, &mut elsewhere)?;

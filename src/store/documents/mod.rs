@@ -6,3 +6,4 @@ pub mod document_batch;
 pub mod document_removal;
 pub mod document_uri;
 pub mod sync_state;
+pub mod synced_folder;

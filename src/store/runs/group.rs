@@ -158,6 +158,11 @@ fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
     Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
 }
 
+/// Whether all of a group was submitted.
+pub fn is_sealed(tx: &ReadTx, group: GroupId) -> Result<bool> {
+    Ok(builder(tx, group)?.is_none())
+}
+
 /// Adds runs to an unsealed group; at most 1,000 rows a call. Their ids are consecutive; the first is returned.
 pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<RunId>> {
     let found = tx.row(

@@ -10,3 +10,4 @@ pub mod run;
 pub mod run_removal;
 pub mod schedule;
 pub mod submit_key;
+pub mod watch;

@@ -135,6 +135,11 @@ pub fn of_id(tx: &ReadTx, id: i64) -> Result<ScheduleRow> {
     found.ok_or_else(|| Error::not_found("the schedule, which was removed,"))
 }
 
+/// The same, if it is there.
+pub fn by_id(tx: &ReadTx, id: i64) -> Result<Option<ScheduleRow>> {
+    tx.row(&format!("SELECT {COLUMNS} FROM schedule WHERE id = ?1"), [id], read)
+}
+
 /// All schedules by their names.
 pub fn all(tx: &ReadTx) -> Result<Vec<ScheduleRow>> {
     tx.rows(&format!("SELECT {COLUMNS} FROM schedule ORDER BY name"), [], read)
@@ -166,15 +171,14 @@ pub fn collecting(tx: &ReadTx) -> Result<Vec<(ScheduleRow, FiringRow)>> {
     let open = tx.rows(
         formatcp!(
             "SELECT schedule_id, instant, state, group_id, at, detail FROM firing WHERE state = {FIRING_COLLECTING}
-              ORDER BY schedule_id, instant"
+                AND group_id IS NOT NULL ORDER BY schedule_id, instant"
         ),
         [],
         read_firing,
     )?;
     let mut found = Vec::with_capacity(open.len());
     for firing in open {
-        let sql = format!("SELECT {COLUMNS} FROM schedule WHERE id = ?1");
-        if let Some(row) = tx.row(&sql, [firing.schedule], read)? {
+        if let Some(row) = by_id(tx, firing.schedule)? {
             found.push((row, firing));
         }
     }

@@ -1,0 +1,140 @@
+//! From files that came to a group: the files are noted, the group is submitted, and that it started is noted.
+//!
+//! The files of a burst are noted before its group is submitted, under a key that is the burst's own. After a crash between these,
+//! the next process that watches finds the burst open, and submits what was noted of it: either the key has its group already, or it
+//! has none. The other files are found by a look at the directory, since they are not known yet. So each version of a file has one
+//! run.
+
+use crate::{
+    definition::recurrence,
+    engine::{
+        Engine, Submission,
+        error::{Result, with_causes},
+    },
+    model::{FiringState, Kind, Timestamp},
+    observe::Counter,
+    store::{
+        group,
+        schedule::FiringRow,
+        submit_key,
+        watch::{self, SLICE, WatchRow, WatchedFile},
+    },
+};
+use std::path::{Path, PathBuf};
+
+/// What became of a burst.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    Yes,
+    /// The workflow can't be started; its files are not known, so that they start it when it has been repaired.
+    Refused(String),
+    /// The watch is paused, or gone.
+    Stopped,
+}
+
+/// Starts a workflow for these files, which are in the order of their paths.
+///
+/// # Errors
+///
+/// The database can't be used, or something is short. `finish` completes it.
+pub fn start(engine: &Engine, watch: &WatchRow, files: &[WatchedFile]) -> Result<Started> {
+    let schedule = watch.schedule.id;
+    let now = engine.store.now();
+    let burst = engine.store.read(|tx| watch::next_burst(tx, schedule, now))?;
+    for slice in files.chunks(SLICE) {
+        let (row, slice) = (watch.clone(), slice.to_vec());
+        if !engine.store.write(move |tx| watch::gather(tx, &row, burst, &slice))? {
+            return Ok(Started::Stopped);
+        }
+    }
+    submit(engine, watch, burst, files)
+}
+
+/// Completes a burst that a crash interrupted, if there is one.
+pub fn finish(engine: &Engine, watch: &WatchRow) -> Result<Option<Started>> {
+    let Some(burst) = engine.store.read(|tx| watch::open_burst(tx, watch.schedule.id))? else { return Ok(None) };
+    let mut files: Vec<WatchedFile> = Vec::new();
+    loop {
+        let after = files.last().map(|it| it.path.clone()).unwrap_or_default();
+        let more = engine.store.read(|tx| watch::of_burst(tx, watch.id, burst, &after, SLICE))?;
+        let last = more.len() < SLICE;
+        files.extend(more);
+        if last {
+            break;
+        }
+    }
+    submit(engine, watch, burst, &files).map(Some)
+}
+
+fn submit(engine: &Engine, watch: &WatchRow, burst: Timestamp, files: &[WatchedFile]) -> Result<Started> {
+    let firing = match group_of(engine, watch, burst, files) {
+        Ok(firing) => firing,
+        Err(error) if error.passes() || error.kind() == Kind::Conflict => return Err(error),
+        Err(error) => {
+            for slice in files.chunks(SLICE) {
+                let (id, paths) = (watch.id, slice.iter().map(|it| it.path.clone()).collect::<Vec<_>>());
+                engine.store.write(move |tx| watch::forget(tx, id, &paths))?;
+            }
+            let detail = with_causes(&error);
+            engine.note_firing(
+                &watch.schedule,
+                FiringRow { state: FiringState::Failed, detail: detail.clone(), ..row(watch, burst) },
+            )?;
+            return Ok(Started::Refused(detail));
+        }
+    };
+    if engine.note_firing(&watch.schedule, firing)?.group.is_some() {
+        engine.metrics.add(Counter::WatchFiles, "", files.len() as u64);
+    }
+    Ok(Started::Yes)
+}
+
+fn row(watch: &WatchRow, burst: Timestamp) -> FiringRow {
+    let schedule = watch.schedule.id;
+    FiringRow { schedule, instant: burst, state: FiringState::Started, group: None, at: burst, detail: String::new() }
+}
+
+fn group_of(engine: &Engine, watch: &WatchRow, burst: Timestamp, files: &[WatchedFile]) -> Result<FiringRow> {
+    let it = &watch.schedule;
+    if files.is_empty() {
+        return Ok(FiringRow { detail: "another directory is watched since".into(), ..row(watch, burst) });
+    }
+    let key = format!("watch:{}@{}#{}", it.name, recurrence::rfc3339(burst), watch.id);
+    let known = engine.catalog.definition(&engine.store, it.definition)?;
+    let root = Path::new(&watch.directory);
+    let submission = Submission {
+        params: serde_json::from_str(&it.params).unwrap_or_default(),
+        directory: it.directory.clone().into(),
+        name: Some(it.name.clone()),
+        priority: it.priority,
+        weight: it.weight,
+        key: Some(key.clone()),
+        file: Some(PathBuf::from(&it.file)).filter(|it| it.is_absolute()),
+        ..Submission::new(
+            known.definition.clone(),
+            files.iter().map(|it| root.join(&it.path).to_string_lossy().into_owned()).collect(),
+        )
+    };
+    match engine.submit(submission) {
+        Ok(submitted) => {
+            Ok(FiringRow { group: Some(submitted.group), detail: counted(files.len()), ..row(watch, burst) })
+        }
+        // It was submitted before a crash, and the workflow was replaced since.
+        Err(error) if error.kind() == Kind::Conflict => match engine.store.read(|tx| submitted_as(tx, &key))? {
+            Some(group) => Ok(FiringRow { group: Some(group), detail: counted(files.len()), ..row(watch, burst) }),
+            None => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// The group of a key, if all of it was submitted.
+fn submitted_as(tx: &crate::store::ReadTx, key: &str) -> crate::store::Result<Option<crate::model::GroupId>> {
+    let Some(found) = submit_key::find(tx, key)? else { return Ok(None) };
+    let whole = found.ended_as.is_some() || group::is_sealed(tx, found.group)?;
+    Ok(whole.then_some(found.group))
+}
+
+fn counted(files: usize) -> String {
+    if files == 1 { "1 file".to_string() } else { format!("{files} files") }
+}
