@@ -225,6 +225,7 @@ fn asking(it: &mut Reading) {
     it.reads("worker", &["worker", "--until-idle"]);
     let listed = it.reads("list waiting", &["list", "waiting"]);
     assert_eq!(listed["waiting"][0]["ask"], "Go a?");
+    assert_eq!(it.reads("list waiting", &["list", "waiting", "--limit", "1"])["next"], 1);
     assert_eq!(it.reads("why", &["why", "s1"])["steps"][0]["facts"]["waits"]["within"], "7d");
     it.reads("list groups", &["list", "groups"]);
     it.reads("status", &["status"]);
@@ -448,7 +449,7 @@ fn the_page_on_json_has_every_command() {
     let place = Place::new();
     let page = Page::read(PAGE);
     let without: BTreeSet<String> =
-        notation::spans(PAGE.split("only ").nth(1).unwrap().split(" print").next().unwrap()).collect();
+        notation::spans(PAGE.split("but ").nth(1).unwrap().split(" ignore").next().unwrap()).collect();
     assert_eq!(without.len(), 3, "{without:?}");
     let mut found = BTreeSet::new();
     leaves(&place, &mut Vec::new(), &mut found);
