@@ -101,9 +101,7 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
     }
     let mut result = execute(state, claimed, &task, cancel, key.as_ref());
     let guards = std::mem::take(&mut result.guards);
-    if state.engine.options.learn {
-        learn(state, claimed, &result.report);
-    }
+    learn(state, claimed, &result.report);
     if let Some(intent) = cancel.intent() {
         result.report.outcome = overrule(result.report.outcome, intent);
     }
@@ -278,8 +276,11 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     result
 }
 
-/// Notes how much memory the attempt used. A step that was killed for memory reserves more the next time.
+/// Notes how much memory the attempt used, where the engine learns. A step that was killed for memory reserves more the next time.
 fn learn(state: &WorkerState, claimed: &Claimed, report: &Report) {
+    if !state.engine.options.learn {
+        return;
+    }
     let Some(peak) = report.certificate.peak_rss.and_then(|it| i64::try_from(it.0).ok()) else { return };
     state.peaks.lock().unpoisoned().push((claimed.step_type, peak));
     // The kernel kills with signal 9 when the machine has no memory left.
