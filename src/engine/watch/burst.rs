@@ -131,7 +131,7 @@ fn group_of(engine: &Engine, watch: &WatchRow, burst: Timestamp, files: &[Watche
 /// The group of a key, if all of it was submitted.
 fn submitted_as(tx: &crate::store::ReadTx, key: &str) -> crate::store::Result<Option<crate::model::GroupId>> {
     let Some(found) = submit_key::find(tx, key)? else { return Ok(None) };
-    let whole = found.ended_as.is_some() || group::is_sealed(tx, found.group)?;
+    let whole = found.ended_as.is_some() || group::builder(tx, found.group)?.is_none();
     Ok(whole.then_some(found.group))
 }
 

@@ -146,7 +146,7 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
 }
 
 /// The builder of a group that is still unsealed.
-fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
+pub fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
     let text = tx.row(
         formatcp!(
             "SELECT d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
@@ -156,11 +156,6 @@ fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
         |row| row.get::<String>(0),
     )?;
     Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
-}
-
-/// Whether all of a group was submitted.
-pub fn is_sealed(tx: &ReadTx, group: GroupId) -> Result<bool> {
-    Ok(builder(tx, group)?.is_none())
 }
 
 /// Adds runs to an unsealed group; at most 1,000 rows a call. Their ids are consecutive; the first is returned.
