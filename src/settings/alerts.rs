@@ -14,6 +14,7 @@ impl Setting for Alerts {
     fn read(raw: &Raw<'_>) -> Result<Alerts, String> {
         let read = match raw {
             Raw::Toml(value) => json(value)?,
+            Raw::Text(text) if matches!(text.trim(), "" | "none") => Value::Object(Map::new()),
             Raw::Text(text) => serde_json::from_str(text).map_err(|error| format!("must be JSON: {error}"))?,
         };
         match read {
