@@ -124,6 +124,35 @@ CREATE TABLE group_alert(
   definition_id  INTEGER NOT NULL REFERENCES definition(id)
 ) STRICT;
 
+-- Groups that steps started (`for_each`, `workflow`). The step waits for the group's end, which settles it. list: hash of the list that
+-- the group was made from. past: the step has another group since, of another list. again: the step was retried, and what failed in the
+-- group is to run again. asked: the step was asked to stop. held: it is paused because `parent`, the group of the step, is.
+-- tolerate: how many runs may fail, such as `5` or `5%`. at_most: how many runs are open side by side, of which `active` are.
+CREATE TABLE child_group(
+  group_id  INTEGER PRIMARY KEY REFERENCES run_group(id),
+  step_id   INTEGER NOT NULL,
+  parent    INTEGER NOT NULL,
+  list      BLOB    NOT NULL CHECK (length(list) = 32),
+  past      INTEGER NOT NULL DEFAULT 0 CHECK (past IN (0, 1)),
+  again     INTEGER NOT NULL DEFAULT 0 CHECK (again IN (0, 1)),
+  asked     INTEGER NOT NULL DEFAULT 0 CHECK (asked IN (0, 1)),
+  held      INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+  tolerate  TEXT    NOT NULL,
+  at_most   INTEGER CHECK (at_most > 0),
+  active    INTEGER NOT NULL DEFAULT 0 CHECK (active >= 0)
+) STRICT;
+CREATE UNIQUE INDEX child_group_step ON child_group(step_id) WHERE past = 0;
+CREATE INDEX child_group_parent ON child_group(parent, group_id);
+CREATE INDEX child_group_past   ON child_group(step_id) WHERE past = 1;
+
+-- Groups with steps that run once all of their runs have ended (`collect`). run_id: the run of these steps, the last of the group, which
+-- is opened when no other run is open; NULL until the group is sealed.
+CREATE TABLE collect(
+  group_id       INTEGER PRIMARY KEY REFERENCES run_group(id),
+  definition_id  INTEGER NOT NULL REFERENCES definition(id),
+  run_id         INTEGER
+) STRICT;
+
 -- Idempotency keys of submissions. They outlive the group that they made; `ended_as` tells how it had ended when it was
 -- pruned.
 CREATE TABLE submit_key(
@@ -222,6 +251,7 @@ CREATE TABLE ready(
   PRIMARY KEY (queue, priority DESC, group_id, step_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX ready_head   ON ready(key_id, type_id, scope) WHERE key_id IS NOT NULL;   -- one head per key, type and scope
+CREATE INDEX ready_below ON ready(scope, queue, step_id) WHERE scope > 0 AND scope <> group_id;   -- of groups that a scope's steps started
 
 -- Whose turn it is: one row for each group with steps in `ready`, of each queue and priority. The lowest tag is served first, and
 -- each claim adds one share to it (start-time fair queueing; see src/decide/fairness.rs). A row outlives the group's last claimable

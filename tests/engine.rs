@@ -486,6 +486,8 @@ fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_alread
             builder: ended.clone(),
             of_batch: None,
             alerts: None,
+            child: None,
+            collect: None,
         };
         store::group::create(tx, &new)
     });

@@ -71,6 +71,19 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
+fn each_page_of_a_document_is_a_run_and_the_last_step_joins_them() {
+    let bench = Bench::new();
+    fs::write(bench.path("a.md"), "one two\nthree\n\n\"four\" five\n\n\\six\n").unwrap();
+    bench.ends(0, &["run", "examples/pages.yaml", "--items", text(&bench.path("a.md"))]);
+    let page = bench.json(&["show", "s2", "--json"]);
+    assert_eq!(
+        page["output"],
+        serde_json::json!({"count": 3, "completed": 3, "failed": 0, "skipped": 0, "cancelled": 0})
+    );
+    assert_eq!(bench.json(&["show", "s3", "--json"])["output"], 6);
+}
+
+#[test]
 fn the_documents_are_ingested_and_found() {
     let bench = Bench::new();
     let question = "why does the load not fall when I let go of the crank";

@@ -72,6 +72,8 @@ fn a_key_outlives_its_pruned_group() {
         builder: house::identity(),
         of_batch: None,
         alerts: None,
+        child: None,
+        collect: None,
     };
     let same = new([1; 32]);
     let found = book.store.write(move |tx| group::create(tx, &same)).unwrap();

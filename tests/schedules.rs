@@ -65,7 +65,7 @@ fn noted(engine: &Engine, name: &str) -> Vec<FiringRow> {
 
 /// The groups of a schedule, by their keys: each instant has one at most, since a key has one group.
 fn groups(engine: &Engine) -> usize {
-    let filter = GroupFilter { status: None, limit: 100_000, before: None };
+    let filter = GroupFilter { limit: 100_000, ..GroupFilter::default() };
     engine.store().read(|tx| read::groups(tx, &filter)).unwrap().len()
 }
 

@@ -331,7 +331,7 @@ fn the_views_tell_what_happened() {
     assert_eq!(run.steps[0].error.as_deref(), Some("no such page"));
     let filter = read::RunFilter { status: Some(Status::Pending), after: None, limit: 10 };
     assert_eq!(book.store.read(|tx| read::runs(tx, group, &filter)).unwrap().len(), 2);
-    let filter = read::GroupFilter { status: Some(Status::Running), before: None, limit: 10 };
+    let filter = read::GroupFilter { status: Some(Status::Running), limit: 10, ..Default::default() };
     assert_eq!(book.store.read(|tx| read::groups(tx, &filter)).unwrap().len(), 1);
     let keyed = book.claim("*");
     let details = book.store.read(|tx| read::show_step(tx, keyed.lease.step)).unwrap();

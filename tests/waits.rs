@@ -346,7 +346,7 @@ fn statuses_of_runs_and_groups_say_that_they_wait() {
     assert_eq!(shown().group.status, Status::Running);
     book.complete(&other);
     assert_eq!(book.store.read(read::queues).unwrap().waiting.approval, 1);
-    let groups = read::GroupFilter { status: Some(Status::Waiting), before: None, limit: 10 };
+    let groups = read::GroupFilter { status: Some(Status::Waiting), limit: 10, ..Default::default() };
     assert_eq!(book.store.read(|tx| read::groups(tx, &groups)).unwrap().len(), 1);
 }
 

@@ -1,5 +1,5 @@
 -- From schema version 6 to 7: steps wait for times, people, signals and groups without a worker, take resources and start at rates,
--- hooks are steps, and directories are watched.
+-- start groups, hooks are steps, and directories are watched.
 -- windlass does this by itself. By hand, while nothing uses the home: sqlite3 engine.db < 006-to-007.sql
 BEGIN IMMEDIATE;
 DROP VIEW step_status;
@@ -34,6 +34,28 @@ CREATE TABLE signal(
   at        INTEGER NOT NULL,
   PRIMARY KEY (group_id, run_id, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE child_group(
+  group_id  INTEGER PRIMARY KEY REFERENCES run_group(id),
+  step_id   INTEGER NOT NULL,
+  parent    INTEGER NOT NULL,
+  list      BLOB    NOT NULL CHECK (length(list) = 32),
+  past      INTEGER NOT NULL DEFAULT 0 CHECK (past IN (0, 1)),
+  again     INTEGER NOT NULL DEFAULT 0 CHECK (again IN (0, 1)),
+  asked     INTEGER NOT NULL DEFAULT 0 CHECK (asked IN (0, 1)),
+  held      INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+  tolerate  TEXT    NOT NULL,
+  at_most   INTEGER CHECK (at_most > 0),
+  active    INTEGER NOT NULL DEFAULT 0 CHECK (active >= 0)
+) STRICT;
+CREATE UNIQUE INDEX child_group_step ON child_group(step_id) WHERE past = 0;
+CREATE INDEX child_group_parent ON child_group(parent, group_id);
+CREATE INDEX child_group_past   ON child_group(step_id) WHERE past = 1;
+CREATE TABLE collect(
+  group_id       INTEGER PRIMARY KEY REFERENCES run_group(id),
+  definition_id  INTEGER NOT NULL REFERENCES definition(id),
+  run_id         INTEGER
+) STRICT;
+CREATE INDEX ready_below ON ready(scope, queue, step_id) WHERE scope > 0 AND scope <> group_id;
 CREATE VIEW step_status AS
 SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
        CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING' WHEN s.state = -1 THEN 'WAITING'

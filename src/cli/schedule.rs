@@ -138,6 +138,7 @@ impl Add {
         let path = fs::canonicalize(&self.file).map_err(|error| Failure::io("read", &self.file, error))?;
         let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", &self.file, error))?;
         let known = KnownKinds::new(assembly::registry().names()).with_worker_limits(cx.settings()?.worker_limits());
+        let known = known.of_file(&path);
         let file = parse_file(&text, &self.file.to_string_lossy(), &known)?;
         let Some(trigger) = file.trigger() else {
             let what = format!("{} has no `schedule` and no `on`", self.file.display());

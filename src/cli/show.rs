@@ -13,7 +13,10 @@ use super::{
 use crate::{
     definition::{MASK, yaml_text},
     model::{Answer, GroupId, RunId, Status, StepId, WorkerId},
-    store::{attempt::Attempt, read},
+    store::{
+        attempt::Attempt,
+        read::{self, GroupBelow},
+    },
     view::{self, StepView, words::status_of_group},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -99,6 +102,9 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         let behind = it.waits_for.map(|other| format!("; waits for {other}")).unwrap_or_default();
         line(out, "concurrency", format!("{name}{behind}"))?;
     }
+    if let (Some(step), Some(parent)) = (it.parent_step, it.parent_group) {
+        line(out, "part of", format!("{step} of {parent}"))?;
+    }
     line(out, "created", cx.when(it.created))?;
     match it.ended {
         Some(ended) => {
@@ -127,6 +133,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         out.line("")?;
         out.table(&table)?;
     }
+    tree(out, &details.below)?;
     if it.failed > 0 || !details.failed_hooks.is_empty() {
         out.line("")?;
     }
@@ -145,6 +152,28 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         out.note(format!("its output: `windlass logs s{0}`; again: `windlass retry s{0}`", hook.id));
     }
     show_kinds(cx, id, &found.failure_kinds)
+}
+
+/// The groups that steps of a group started, each under the one that it belongs to.
+fn tree(out: &Output, below: &[GroupBelow]) -> Result<()> {
+    if below.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut table = Table::new(&["~  STEP", "GROUP", "STATUS", ">RUNS", ">FAILED"]);
+    for it in below {
+        let indent = "  ".repeat(it.depth.clamp(1, 20) as usize);
+        let past = if it.past { " (earlier list)" } else { "" };
+        table.row([
+            format!("{indent}{} {}{past}", it.step, plain(&it.step_name)).into(),
+            it.group.to_string().into(),
+            Cell::status(it.status),
+            if it.ended_runs == it.runs { it.runs.to_string() } else { format!("{}/{}", it.ended_runs, it.runs) }
+                .into(),
+            if it.failed > 0 { it.failed.to_string() } else { String::new() }.into(),
+        ]);
+    }
+    out.table(&table)
 }
 
 /// `1 allowed failure`, where there is one.
@@ -215,6 +244,14 @@ fn step(cx: &Context, id: StepId) -> Result<()> {
     Ok(())
 }
 
+/// The group that a step started.
+fn started(out: &Output, children: Option<&read::Children>) -> Result<()> {
+    let Some(it) = children.map(|it| &it.group) else { return Ok(()) };
+    let failed = if it.failed > 0 { format!(", {} failed", it.failed) } else { String::new() };
+    let runs = count(it.runs.unsigned_abs(), "run");
+    line(out, "children", format!("{} {}, {} of {runs}{failed}", it.group, it.status, it.ended_runs))
+}
+
 fn facts(cx: &Context, found: &StepView) -> Result<()> {
     let details = &found.details;
     let (out, now, it) = (&cx.output, cx.now(), &details.step);
@@ -250,6 +287,7 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
             details.needs.iter().map(|it| format!("{} {} {}", it.step, it.name, it.status)).collect();
         line(out, "needs", needs.join(", "))?;
     }
+    started(out, found.children.as_ref())?;
     match &details.output {
         Some(output) => line(out, "output", output.to_string())?,
         None if it.status == Status::Completed && details.files.is_empty() => line(out, "output", NO_OUTPUT)?,

@@ -177,7 +177,7 @@ pub fn read_workflow(cx: &Context, file: &Path) -> Result<(Definition, PathBuf)>
     let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
     let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
     let kinds = assembly::registry();
-    let known = KnownKinds::new(kinds.names()).with_worker_limits(cx.settings()?.worker_limits());
+    let known = KnownKinds::new(kinds.names()).with_worker_limits(cx.settings()?.worker_limits()).of_file(&path);
     Ok((parse(&text, &file.to_string_lossy(), &known)?, path))
 }
 
@@ -285,5 +285,6 @@ fn action(action: &Action) -> String {
         Action::Uses(kind) => format!("uses {kind}"),
         Action::Worker { worker, handler } => format!("worker {worker}, handler {handler}"),
         Action::Wait(wait) => wait.shown(&Values::default()),
+        Action::Children(children) => children.shown(),
     }
 }

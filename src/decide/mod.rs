@@ -1,11 +1,12 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
 //! Owns: status, fairness, flow, retry, outcome, resource, schedule, start, recycle, liveness, admission, schema, links,
-//! address, wait, watch.
+//! address, wait, watch, children.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
 pub mod admission;
+pub mod children;
 pub mod elapsed;
 pub mod fairness;
 pub mod flow;

@@ -35,7 +35,9 @@ pub fn workflows(home: &Path, kinds: &KnownKinds) -> io::Result<(Vec<Entry>, Vec
 
 fn read(path: &Path, kinds: &KnownKinds) -> Result<Entry, String> {
     let text = ownership::read_through_link(path).map_err(|error| error.to_string())?;
-    let definition = parse(&text, &path.to_string_lossy(), kinds).map_err(|error| error.to_string())?;
+    let place = fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let definition =
+        parse(&text, &path.to_string_lossy(), &kinds.clone().of_file(&place)).map_err(|error| error.to_string())?;
     Ok(Entry { definition, text })
 }
 

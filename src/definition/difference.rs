@@ -1,6 +1,6 @@
 //! Whether a run of one definition can go on under another: the names, needs and types of the steps must be the same.
 
-use super::workflow::{Definition, StepDefinition};
+use super::workflow::{Action, Definition, StepDefinition};
 use crate::model::WorkerLimits;
 
 impl Definition {
@@ -32,10 +32,34 @@ impl Definition {
             if sorted(&was) != sorted(&is) {
                 return Some(format!("`needs` of step `{}` is {}, it was {}", step.name, list(&is), list(&was)));
             }
+            let name = &step.name;
+            match (&before.action, &step.action) {
+                (Action::Children(was), Action::Children(is)) => {
+                    if let Some(difference) = was.difference(is) {
+                        return Some(format!("in the runs that step `{name}` starts: {difference}"));
+                    }
+                }
+                (Action::Children(_), _) => {
+                    return Some(format!("step `{name}` started runs of its own, and no longer does"));
+                }
+                (_, Action::Children(_)) => {
+                    return Some(format!("step `{name}` starts runs of its own, and did not before"));
+                }
+                _ => {}
+            }
             if before.step_type != step.step_type {
                 let (was, is) = (&before.step_type, &step.step_type);
                 return Some(format!("`type` of step `{}` is `{is}`, it was `{was}`", step.name));
             }
+        }
+        let collected = match (&self.collect, &new.collect) {
+            (Some(was), Some(is)) => was.difference(is).map(|it| format!("in `collect`: {it}")),
+            (None, Some(_)) => Some("`collect` is new".to_string()),
+            (Some(_), None) => Some("`collect` is missing".to_string()),
+            (None, None) => None,
+        };
+        if collected.is_some() {
+            return collected;
         }
         let moved = pairs().find(|(before, step)| before.name != step.name);
         moved.map(|(before, step)| format!("step `{}` stands where step `{}` stood", step.name, before.name))

@@ -14,6 +14,8 @@ pub enum Expression {
     InputDir(String),
     InputValue(String, Vec<String>),
     InputStatus(String),
+    /// A file with one line for each run that the step started.
+    InputChildren(String),
     Group,
     /// A fact about the group that a hook tells of.
     GroupFact(GroupFact),
@@ -70,6 +72,8 @@ pub struct Input {
     pub value: Option<Value>,
     /// How it ended, such as `skipped`. `None`: it completed.
     pub status: Option<&'static str>,
+    /// The file with one line for each run that it started.
+    pub children: Option<String>,
 }
 
 /// The values of one attempt (or of one hook), from which templates are rendered. What is `None` can't be asked for.
@@ -147,6 +151,8 @@ impl Expression {
                 Ok(Expression::InputValue(path.remove(0), path.split_off(1)))
             }
             "inputs" if path.len() == 2 && path[1] == "status" => Ok(Expression::InputStatus(path.remove(0))),
+            "inputs" if path.len() == 1 && path[0] == "runs" => Ok(Expression::InputChildren(path.remove(0))),
+            "inputs" if path.len() == 2 && path[1] == "children" => Ok(Expression::InputChildren(path.remove(0))),
             "inputs" => {
                 let hint = "write {{ inputs.STEP.dir }}, {{ inputs.STEP.value }} or {{ inputs.STEP.status }}";
                 Err((format!("`inputs.{}` is not known", path.join(".")), Some(hint.into())))
@@ -173,6 +179,7 @@ impl Expression {
             Expression::InputStatus(step) => {
                 text(Some(values.inputs.get(step).and_then(|it| it.status).unwrap_or("completed")))
             }
+            Expression::InputChildren(step) => text(values.inputs.get(step).and_then(|it| it.children.as_deref())),
             Expression::Out => text(values.out.as_deref()),
             Expression::Group => text(values.group.map(|it| it.to_string()).as_deref()),
             Expression::GroupFact(fact) => values.told.as_deref().map(|it| Cow::Owned(fact.of(it))),
@@ -233,6 +240,7 @@ impl fmt::Display for Expression {
             Expression::Out => f.write_str("out"),
             Expression::InputDir(step) => write!(f, "inputs.{step}.dir"),
             Expression::InputValue(step, names) => write!(f, "inputs.{step}.value{}", path(names)),
+            Expression::InputChildren(step) => write!(f, "inputs.{step}.children"),
             Expression::InputStatus(step) => write!(f, "inputs.{step}.status"),
             Expression::Group => f.write_str("group"),
             Expression::GroupFact(fact) => write!(f, "group.{}", fact.name()),

@@ -2,9 +2,10 @@
 //!
 //! May import: `model`, `decide`, `settings`. Never: reads the database or runs anything.
 
-mod asks;
+mod asked;
 mod canonical;
 pub mod catalog;
+mod children;
 mod concurrency;
 mod condition;
 mod difference;
@@ -12,6 +13,7 @@ mod error;
 mod expression;
 mod graph;
 mod hook;
+mod inner;
 mod parameters;
 mod quote;
 mod read;
@@ -30,8 +32,11 @@ mod workflow;
 mod written;
 mod written_worker;
 mod yaml;
+mod yaml_text;
 
+pub use asked::with_parameters;
 pub use canonical::{canonical_json, digest};
+pub use children::Each;
 pub use condition::{Condition, Facts, Formula};
 pub use error::{Error, Result};
 pub use expression::{Expression, Input, Values};
@@ -44,7 +49,8 @@ pub use secret::{MASK, is_secret_name, is_secret_variable, masked, masked_text};
 pub use template::{Part, Template, render_json};
 pub use wait::{Time, Wait, WaitLimit};
 pub use workflow::{
-    Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,
-    WorkerDefinition, is_as_stored,
+    Action, Background, Children, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit,
+    ValueForm, WorkerDefinition, is_as_stored,
 };
-pub use written::{shown_json, variables, yaml_text};
+pub use written::{shown_json, variables};
+pub use yaml_text::yaml_text;

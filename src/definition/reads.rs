@@ -17,7 +17,7 @@ impl StepDefinition {
                 found.extend(words.iter().enumerate().map(named));
             }
             Action::Worker { .. } => found.push(Named::of(item())),
-            Action::Uses(_) | Action::Wait(_) => (),
+            Action::Uses(_) | Action::Wait(_) | Action::Children(_) => (),
         }
         if found.iter().any(|it| it.word.source().contains("WINDLASS_ITEM")) {
             found.push(Named::of(item()));

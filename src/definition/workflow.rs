@@ -2,6 +2,7 @@
 
 use super::{
     canonical::{canonical_json, digest, digest_of_text},
+    children::ChildrenOf,
     concurrency::Concurrency,
     condition::Condition,
     error::{Error, Result},
@@ -35,6 +36,10 @@ pub struct Definition {
     pub alerts: bool,
     /// How many units there are of what its steps take.
     pub capacity: CapacityOf,
+    /// The steps that run once all runs of a group have ended, as a workflow of their own.
+    pub collect: Option<Box<Definition>>,
+    /// It is such a workflow: its steps see the results of the group's runs.
+    pub collects: bool,
     successors: Vec<Vec<usize>>,
 }
 
@@ -90,6 +95,9 @@ pub struct StepDefinition {
     pub on_cancel_run: bool,
 }
 
+/// What a step starts that has runs of its own.
+pub type Children = ChildrenOf<Definition>;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -101,6 +109,8 @@ pub enum Action {
     Worker { worker: String, handler: String },
     /// Nothing runs: the step waits, and holds no worker meanwhile.
     Wait(Wait),
+    /// Runs of their own, in a group of their own, for which the step waits.
+    Children(Box<Children>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -220,6 +230,10 @@ struct Stored {
     alerts: bool,
     #[serde(default, skip_serializing_if = "CapacityOf::is_empty")]
     capacity: CapacityOf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    collect: Option<Box<Definition>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    collects: bool,
 }
 
 fn yes() -> bool {
@@ -249,8 +263,19 @@ impl Definition {
                 successors[*need].push(no);
             }
         }
-        let (concurrency, capacity, alerts) = (None, CapacityOf::default(), true);
-        Ok(Definition { id, name, steps, hooks, workers, concurrency, capacity, alerts, successors })
+        Ok(Definition {
+            id,
+            name,
+            steps,
+            hooks,
+            workers,
+            concurrency: None,
+            capacity: CapacityOf::default(),
+            alerts: true,
+            collect: None,
+            collects: false,
+            successors,
+        })
     }
 
     /// Adds a step that needs no other.
@@ -333,31 +358,6 @@ impl Definition {
         serde_json::from_str(text).map_err(|error| Error::Stored { what: "definition", message: error.to_string() })
     }
 
-    /// Whether `params` has every parameter that a template asks for. To be called at submit.
-    pub fn check_parameters(&self, params: &serde_json::Value) -> Result<()> {
-        let values = Values { params: Some(std::borrow::Cow::Borrowed(params)), ..Values::default() };
-        for step in &self.steps {
-            let mut asked = step.when.iter().flat_map(Condition::parameters);
-            if let Some(name) = asked.find(|it| params.get(it).is_none()) {
-                let hint = format!(
-                    "the condition of step `{}` needs it: set it with `--param`, or ask `has(params.{name})` first",
-                    step.name
-                );
-                let key = format!("params.{name}");
-                return Err(Error::Parameter { key, message: "it is missing".into(), hint: Some(hint) });
-            }
-        }
-        for (owner, template) in self.templates()? {
-            for expression in template.expressions().filter(|it| matches!(it, Expression::Params(_))) {
-                expression.value(&values).map_err(|message| {
-                    let hint = Some(format!("{owner} needs it; set it with `--param` or a parameter set"));
-                    Error::Parameter { key: expression.to_string(), message, hint }
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether another step needs the one of this name, so that it can read what that left.
     pub fn is_needed(&self, name: &str) -> bool {
         let no = self.steps.iter().position(|it| it.name == name);
@@ -367,21 +367,6 @@ impl Definition {
     /// Whether a step can end otherwise than completed while those that need it go on.
     pub fn is_conditional(&self) -> bool {
         self.steps.iter().any(|it| it.when.is_some() || !it.after.is_usual() || it.allow_failure || it.on_cancel_run)
-    }
-
-    /// Every template, with who owns it.
-    pub(super) fn templates(&self) -> Result<Vec<(String, Template)>> {
-        let own = self.concurrency.iter().map(|it| ("`concurrency`".to_string(), it.group.clone()));
-        let mut found: Vec<_> = own.collect();
-        for step in &self.steps {
-            let own = step.templates()?.into_iter().map(|it| (format!("step `{}`", step.name), it));
-            found.extend(own);
-        }
-        for hook in self.hooks.values().flatten() {
-            let own = action_templates(&hook.action, &hook.env, &hook.with)?;
-            found.extend(own.into_iter().map(|it| (format!("hook `{}`", hook.name), it)));
-        }
-        Ok(found)
     }
 }
 
@@ -420,6 +405,24 @@ impl StepDefinition {
         RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: self.max_crashes }
     }
 
+    /// The step on its own: it has no condition, its failure counts, and a cancel ends it.
+    pub(super) fn without_flow(self) -> StepDefinition {
+        StepDefinition { when: None, after: After::Success, allow_failure: false, on_cancel_run: false, ..self }
+    }
+
+    /// The names of the steps that its templates ask for.
+    pub fn inputs_asked(&self) -> Result<Vec<String>> {
+        let templates = action_templates(&self.action, &self.env, &self.with)?;
+        let names = templates.iter().flat_map(Template::expressions).filter_map(|it| match it {
+            Expression::InputDir(step)
+            | Expression::InputValue(step, _)
+            | Expression::InputStatus(step)
+            | Expression::InputChildren(step) => Some(step.clone()),
+            _ => None,
+        });
+        Ok(names.collect())
+    }
+
     /// Whether a template of the step asks for the directory of this earlier step.
     pub fn asks_for_dir(&self, step: &str) -> Result<bool> {
         let templates = action_templates(&self.action, &self.env, &self.with)?;
@@ -427,7 +430,7 @@ impl StepDefinition {
         Ok(expressions.any(|it| matches!(it, Expression::InputDir(name) if name == step)))
     }
 
-    fn templates(&self) -> Result<Vec<Template>> {
+    pub(super) fn templates(&self) -> Result<Vec<Template>> {
         let mut found = action_templates(&self.action, &self.env, &self.with)?;
         found.extend(self.resource_key.clone());
         found.extend(self.takes.templates().cloned());
@@ -463,25 +466,42 @@ impl TryFrom<Stored> for Definition {
         });
         let hooks = hooks.collect::<Result<_>>()?;
         let (concurrency, capacity, alerts) = (stored.concurrency, stored.capacity, stored.alerts);
-        let definition = Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)?;
-        Ok(Definition { concurrency, capacity, alerts, ..definition })
+        let (collect, collects) = (stored.collect, stored.collects);
+        Ok(Definition {
+            concurrency,
+            capacity,
+            alerts,
+            collect,
+            collects,
+            ..Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)?
+        })
     }
 }
 
 impl From<Definition> for Stored {
     fn from(it: Definition) -> Stored {
         let hooks = it.hooks.into_iter().map(|(event, hooks)| (event.name().to_string(), hooks)).collect();
-        let (concurrency, capacity, alerts) = (it.concurrency, it.capacity, it.alerts);
-        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers, concurrency, capacity, alerts }
+        Stored {
+            id: it.id,
+            name: it.name,
+            steps: it.steps,
+            hooks,
+            workers: it.workers,
+            concurrency: it.concurrency,
+            capacity: it.capacity,
+            alerts: it.alerts,
+            collect: it.collect,
+            collects: it.collects,
+        }
     }
 }
 
-fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {
+pub(super) fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {
     let mut found: Vec<Template> = env.values().flatten().cloned().collect();
     match action {
         Action::Run(command) => found.extend_from_slice(command.templates()),
         Action::Wait(wait) => found.extend(wait.template().cloned()),
-        Action::Uses(_) | Action::Worker { .. } => (),
+        Action::Uses(_) | Action::Worker { .. } | Action::Children(_) => (),
     }
     texts(with, &mut found)?;
     Ok(found)

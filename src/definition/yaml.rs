@@ -244,6 +244,7 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
     (&["action", "plugin", "operator"], "uses", ""),
     (&["cron", "on", "trigger", "triggers", "every", "interval"], "schedule", " with `cron` or `every`"),
     (&["if", "condition", "only"], "when", ""),
+    (&["foreach", "with_items", "items", "matrix", "loop", "map", "fan_out", "dynamic"], "for_each", ""),
     (&["continue_on_error", "ignore_errors"], "allow_failure", ""),
     (&["finally", "always"], "after", " as `after: always`"),
 ];
@@ -254,7 +255,10 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
         &["schedule", "cron", "on", "trigger", "triggers", "every", "interval"],
         "a schedule goes beside `steps`: `schedule: { cron: \"0 2 * * *\" }`",
     ),
-    (&["items", "foreach", "for_each", "with_items", "matrix", "loop"], "give the items at submit: `--items A B ...`"),
+    (
+        &["items", "foreach", "for_each", "with_items", "matrix", "loop"],
+        "give items at submit, or write `for_each` at a step",
+    ),
     (&["working_dir", "working_directory", "workdir", "cwd", "dir", "directory"], "use `--chdir DIR` at submit"),
     (&["if", "when", "condition", "only", "continue_on_error", "allow_failure", "ignore_errors"], "write it at a step"),
     (&["params", "parameters", "inputs", "vars", "variables"], "give parameters at submit: `--param NAME=TEXT`"),

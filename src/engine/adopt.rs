@@ -3,7 +3,7 @@
 use super::{Engine, error::Result};
 use crate::{
     model::{GroupId, RunId, StepId},
-    store::{group, hook},
+    store::{child_group, group, hook},
 };
 
 const RUNS: usize = 100;
@@ -11,14 +11,29 @@ const RUNS: usize = 100;
 impl Engine {
     /// Makes the open steps of this group visible to a worker with its scope; safe to repeat.
     pub fn adopt(&self, group: GroupId) -> Result<()> {
+        self.adopt_into(group, group)
+    }
+
+    /// The same with the groups that its steps started.
+    fn adopt_into(&self, group: GroupId, scope: GroupId) -> Result<()> {
         let mut after = RunId(0);
-        while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, group, after, RUNS))? {
+        while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, group, scope, after, RUNS))? {
             after = last;
         }
         let mut after = StepId(0);
         while let Some(last) = self.store.write(move |tx| hook::adopt_slice(tx, group, after, RUNS))? {
             after = last;
         }
-        Ok(())
+        let mut below = GroupId(0);
+        loop {
+            let groups = self.store.read(|tx| child_group::below(tx, group, below, RUNS))?;
+            let Some(last) = groups.last() else { return Ok(()) };
+            below = *last;
+            for child in groups {
+                if self.group_end(child)?.is_none() {
+                    self.adopt_into(child, scope)?;
+                }
+            }
+        }
     }
 }

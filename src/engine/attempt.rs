@@ -3,10 +3,11 @@
 use super::{
     Engine,
     before::Before,
-    cache, condition,
+    cache, children, condition,
     error::Error,
     hooks,
     item::item_value,
+    outer::{Outer, collected, own_children},
     resource_lock::{KeyGuard, StepKey},
     settlement,
     state::WorkerState,
@@ -22,7 +23,7 @@ use crate::{
         outcome::overrule,
         retry::{after_release, next_look},
     },
-    definition::{Action, Values, render_json},
+    definition::{Action, Children, Input, Values, render_json},
     engine::kind::{command, worker},
     failpoint::{
         Failpoint, is_active,
@@ -30,7 +31,7 @@ use crate::{
     },
     model::{KillIntent, Outcome, Report, ResourceLimit, Timestamp},
     os::{CancelToken, Unpoisoned, threads},
-    store::{self, Claimed, Settle, Settlement, input},
+    store::{self, Claimed, Settle, Settlement, input, output::Output},
 };
 use serde_json::Value;
 use std::{
@@ -99,6 +100,10 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
         let settlement = Settlement::Complete { output: None, cache_key: None, record: None };
         let _ = state.engine.store.settle(Settle { lease: claimed.lease, settlement, then: None });
     }
+    if let Action::Children(children) = &task.known.definition.steps[task.row.no].action {
+        let settlement = start_children(state, claimed, &task, children);
+        return Attempted { settlement, guards: Vec::new(), key, step_type };
+    }
     let mut result = execute(state, claimed, &task, cancel, key.as_ref());
     let guards = std::mem::take(&mut result.guards);
     learn(state, claimed, &result.report);
@@ -126,6 +131,35 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
     Attempted { settlement, guards, key, step_type }
 }
 
+/// What templates see of earlier steps before anything is written to disk for them.
+fn seen(
+    inputs: &BTreeMap<String, Output>,
+    unfinished: &BTreeMap<String, &'static str>,
+    files: &BTreeMap<String, PathBuf>,
+) -> BTreeMap<String, Input> {
+    let input = |(name, it): (&String, &Output)| {
+        let children = files.get(name).map(|it| it.to_string_lossy().into_owned());
+        let (value, status) = (it.value.clone(), unfinished.get(name).copied());
+        (name.clone(), Input { dir: None, value, status, children })
+    };
+    inputs.iter().map(input).collect()
+}
+
+/// A step that starts runs of its own waits for them, or fails because it can't start them.
+fn start_children(state: &WorkerState, claimed: &Claimed, task: &Task, children: &Children) -> Settlement {
+    let (artifacts, damage) = state.engine.artifacts.noting();
+    let settlement = match children::start(&state.engine, claimed, task, children, &artifacts) {
+        Ok(settlement) => settlement,
+        Err(error) if children::passes(&error) => release(state, claimed, &error.to_string()),
+        Err(error) => refuse(state, claimed, &error),
+    };
+    let damaged = damage.found();
+    match damaged.is_empty() {
+        true => settlement,
+        false => Settlement::Recompute { damaged, otherwise: Box::new(settlement) },
+    }
+}
+
 fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     if claimed.group.is_of_hooks() { hooks::gather(state, claimed) } else { gather_step(state, claimed) }
 }
@@ -148,6 +182,13 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         .collect();
     let before = Before::of(engine, &row, &known.definition)?;
     before.fill(&mut inputs);
+    let mut unfinished: BTreeMap<String, &'static str> = before.unfinished.clone();
+    let mut children = own_children(&known.definition, &row, claimed.group);
+    inputs.extend(collected(engine, &known.definition, claimed.group)?);
+    Outer::of(engine, &group, &known.definition, step)?.fill(&mut inputs, &mut unfinished, &mut children);
+    let root = WorkDir::root_of(&engine.options.home, state.id(), claimed.lease);
+    let file = |name: &String| root.join("children").join(hex::encode(name)).with_extension("jsonl");
+    let files: BTreeMap<String, PathBuf> = children.keys().map(|name| (name.clone(), file(name))).collect();
     let item = item_value(&row.item);
     let mut values = Values {
         item: Some(Cow::Borrowed(&item)),
@@ -157,13 +198,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         step: Some(claimed.lease.step),
         attempt: Some(claimed.attempt),
         token: Some(claimed.lease.token),
-        inputs: inputs
-            .iter()
-            .map(|(name, it)| {
-                let status = before.unfinished.get(name).copied();
-                (name.clone(), crate::definition::Input { dir: None, value: it.value.clone(), status })
-            })
-            .collect(),
+        inputs: seen(&inputs, &unfinished, &files),
         ..Values::default()
     };
     // A needed step has completed, even if it left nothing.
@@ -171,7 +206,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         values.inputs.entry(need.name.clone()).or_default();
     }
     let with = match step.action {
-        Action::Uses(_) => render_json(&step.with, &values)?,
+        Action::Uses(_) | Action::Children(_) => render_json(&step.with, &values)?,
         Action::Wait(ref wait) => wait.render(&values)?.map_or(Value::Null, Value::from),
         _ => step.with.clone(),
     };
@@ -185,7 +220,8 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         params: group.params.clone(),
         with,
         inputs,
-        unfinished: before.unfinished.iter().map(|(name, it)| (name.clone(), it.to_string())).collect(),
+        children: files,
+        unfinished: unfinished.iter().map(|(name, it)| (name.clone(), it.to_string())).collect(),
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
         secrets: engine.options.secrets.clone(),
@@ -198,7 +234,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     {
         input.looked_up = kind.look_up(&input, &engine.store)?;
     }
-    Ok(Task { known, group, row, input, before })
+    Ok(Task { known, group, row, input, before, children })
 }
 
 fn execute(
@@ -222,6 +258,9 @@ fn execute(
         work: &work,
         pools: &state.worker_pools,
     };
+    if let Err(error) = children::write_files(engine, task) {
+        return StepResult::not_run(&error, false);
+    }
     let _inside = probe::inside(if claimed.group.is_of_hooks() { Window::Hook } else { Window::Effect });
     let mut result = match &step.action {
         Action::Run(command) => command::run(&cx, command, &step.env),
@@ -231,6 +270,7 @@ fn execute(
         },
         Action::Worker { worker: name, handler } => worker::run(&cx, task.row.definition, name, handler),
         Action::Wait(_) => StepResult::permanent("wait", "a step that waits runs nothing"),
+        Action::Children(_) => StepResult::permanent("children", "the step starts runs, so it does no work of its own"),
     };
     result.damaged.extend(damage.found());
     result

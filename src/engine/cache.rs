@@ -1,6 +1,6 @@
 //! The step cache: results that can be reused.
 
-use super::{cache_files, state::WorkerState, task::Task};
+use super::{cache_files, children, state::WorkerState, task::Task};
 use crate::{
     definition::{Action, digest},
     model::OutputId,
@@ -65,6 +65,9 @@ pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Opt
         "directory": task.input.directory,
         "inputs": inputs,
     });
+    if !task.children.is_empty() {
+        what["children"] = json!(children::hash(&state.engine, task.children.values().copied()).ok()?);
+    }
     if !input.unfinished.is_empty() {
         what["unfinished"] = json!(input.unfinished);
     }

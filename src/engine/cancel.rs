@@ -3,7 +3,10 @@
 use super::{Engine, error::Result};
 use crate::{
     model::{GroupId, RunId, StepId},
-    store::cancel::{self, Cancelled},
+    store::{
+        cancel::{self, Cancelled},
+        child_group, run, step,
+    },
 };
 
 /// The maximum number of rows that one transaction writes.
@@ -12,21 +15,40 @@ const SLICE: usize = 500;
 impl Engine {
     /// Cancels a step and what needs it.
     pub fn cancel_step(&self, id: StepId) -> Result<Cancelled> {
-        Ok(self.store.write(move |tx| cancel::step(tx, id))?)
+        let cancelled = self.store.write(move |tx| cancel::step(tx, id))?;
+        self.cancel_below_of(self.store.read(|tx| step::owners(tx, id))?.map(|it| it.0))?;
+        Ok(cancelled)
     }
 
     pub fn cancel_run(&self, id: RunId) -> Result<Cancelled> {
-        Ok(self.store.write(move |tx| cancel::run(tx, id))?)
+        let cancelled = self.store.write(move |tx| cancel::run(tx, id))?;
+        self.cancel_below_of(self.store.read(|tx| run::group_of(tx, id))?)?;
+        Ok(cancelled)
     }
 
     /// Cancels a group; the next worker finishes what a crash between two slices leaves. False: it had ended, or was already
     /// being cancelled.
     pub fn cancel_group(&self, id: GroupId) -> Result<bool> {
         let new = self.store.write(move |tx| cancel::group(tx, id))?;
+        self.cancel_slices(id)?;
+        Ok(new)
+    }
+
+    /// Takes the steps out of a group that is being cancelled, and of those below it.
+    pub(super) fn cancel_slices(&self, id: GroupId) -> Result<()> {
         let mut after = Some(RunId(0));
         while let Some(run) = after {
             after = self.store.write(move |tx| cancel::group_slice(tx, id, run, SLICE))?;
         }
-        Ok(new)
+        self.cancel_below_of(Some(id))
+    }
+
+    /// The groups that steps of a group started are cancelled with their steps; this takes out what waits in them.
+    fn cancel_below_of(&self, id: Option<GroupId>) -> Result<()> {
+        let Some(id) = id else { return Ok(()) };
+        for child in self.store.read(|tx| child_group::cancelling(tx, id))? {
+            self.cancel_slices(child)?;
+        }
+        Ok(())
     }
 }

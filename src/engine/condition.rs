@@ -46,10 +46,12 @@ pub(super) fn facts<'t>(task: &'t Task, step: &StepDefinition) -> Facts<'t> {
         let status = task.before.unfinished.get(&name).copied().unwrap_or("completed");
         (name, (value, status))
     };
+    let runs = task.input.inputs.get("runs").filter(|_| definition.collects);
+    let collected = runs.map(|it| ("runs".to_string(), (it.value.clone().unwrap_or_default(), "completed")));
     Facts {
         item: Cow::Borrowed(&task.input.item),
         params: Cow::Borrowed(&task.input.params),
-        inputs: step.needs.iter().map(input).collect(),
+        inputs: step.needs.iter().map(input).chain(collected).collect(),
         run_failed: task.before.run_failed,
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
         with: known.definition.steps[no].with.clone(),
         inputs: BTreeMap::new(),
         unfinished: BTreeMap::new(),
+        children: BTreeMap::new(),
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
         secrets: engine.options.secrets.clone(),
@@ -74,7 +75,7 @@ pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
             input.looked_up = kind.look_up(&input, &engine.store)?;
         }
     }
-    Ok(Task { known, group, row, input, before: Before::default() })
+    Ok(Task { known, group, row, input, before: Before::default(), children: BTreeMap::new() })
 }
 
 /// The group as it is now, and why it, its run or its step failed.
@@ -128,6 +129,8 @@ fn of_schedule(engine: &Engine, hook: &Hook) -> Result<(Arc<GroupDetail>, Told)>
         runs: 0,
         scope: Scope::Everything,
         created: row.created,
+        weight: 1,
+        parent: None,
     };
     Ok((Arc::new(detail), told))
 }

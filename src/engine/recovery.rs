@@ -3,7 +3,7 @@
 
 use super::{Engine, error::Result, liveness_lock, tag_is_alive, work_dir};
 use crate::{
-    model::{GroupId, Millis, ProcessIdentity, RunId, WorkerId},
+    model::{GroupId, Millis, ProcessIdentity, WorkerId},
     os::{LockState, process_stat},
     store::{self, group},
 };
@@ -23,6 +23,8 @@ enum Half {
     Cancelled,
     Resumed,
     Signalled,
+    /// A group that a step started takes over the pause of its parent, or the end of that.
+    Inherited,
 }
 
 /// What a worker has seen half done in its last looks.
@@ -59,7 +61,7 @@ impl Recovery {
 }
 
 fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
-    let (unopened, unsealed, retried, cancelled, resumed, signalled) = engine.store.read(|tx| {
+    let (unopened, unsealed, retried, cancelled, resumed, signalled, inherited) = engine.store.read(|tx| {
         Ok((
             group::unopened(tx)?,
             group::unsealed(tx)?,
@@ -67,6 +69,7 @@ fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
             store::cancel::unfinished(tx)?,
             store::pause::unfinished(tx)?,
             store::answer::unfinished(tx)?,
+            store::child_group::half_paused(tx)?,
         ))
     })?;
     let abandoned = |it: &(GroupId, Option<ProcessIdentity>)| {
@@ -80,6 +83,7 @@ fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
         (Half::Cancelled, cancelled),
         (Half::Resumed, resumed),
         (Half::Signalled, signalled),
+        (Half::Inherited, inherited),
     ];
     Ok(kinds.into_iter().flat_map(|(half, groups)| groups.into_iter().map(move |it| (half, it))).collect())
 }
@@ -89,16 +93,12 @@ fn finish(engine: &Engine, (half, group): (Half, GroupId)) -> Result<()> {
         Half::Opened => engine.open_group(group)?,
         Half::Built => engine.sweep_unsealed(group)?,
         Half::Retried => engine.finish_retry(group)?,
-        Half::Cancelled => {
-            let mut after = Some(RunId(0));
-            while let Some(reached) = after {
-                after = engine.store.write(move |tx| store::cancel::group_slice(tx, group, reached, SLICE))?;
-            }
-        }
+        Half::Cancelled => engine.cancel_slices(group)?,
         Half::Resumed => while engine.store.write(move |tx| store::pause::resume_slice(tx, group, SLICE))? {},
         Half::Signalled => {
             while engine.store.write(move |tx| store::answer::release(tx, group, None, SLICE))? == SLICE {}
         }
+        Half::Inherited => engine.inherit_pause(group)?,
     }
     Ok(())
 }

@@ -110,6 +110,11 @@ impl Engine {
                 from = Some(number_of(&known.definition, name)?);
             }
         }
+        let collect = how.definition.as_ref().and_then(|it| it.collect.as_ref());
+        let collect = match subject {
+            Subject::Group(_) => collect.map(|it| self.intern(it)).transpose()?,
+            Subject::Run(_) => None,
+        };
         let definition = match &how.definition {
             Some(new) => {
                 let detail = self.store.read(|tx| group::detail(tx, group))?;
@@ -118,7 +123,7 @@ impl Engine {
             }
             None => None,
         };
-        Ok(Again { definition, from })
+        Ok(Again { definition, from, collect })
     }
 
     /// Refuses a new definition whose resource keys can't be made for a run of a group, before anything is written.

@@ -45,6 +45,9 @@ pub struct StepInput {
     /// The statuses, such as `skipped`, of needed steps that did not complete, by name: their value is null.
     #[serde(default)]
     pub unfinished: BTreeMap<String, String>,
+    /// Files with one line of JSON for each run that an earlier step started, by the name of that step.
+    #[serde(default)]
+    pub children: BTreeMap<String, PathBuf>,
     /// Where its commands start.
     pub directory: PathBuf,
     pub home: PathBuf,

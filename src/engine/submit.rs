@@ -19,10 +19,12 @@ use crate::{
         self, Store, WriteTx,
         batch_group::OfBatch,
         cancel,
+        child_group::{self, NewChild},
         concurrency::{self, Turn},
         definition::NewDefinition,
         document::RunDocuments,
         group::{self, Created, NewGroup, NewRun},
+        group_end,
     },
 };
 use serde_json::Value;
@@ -59,6 +61,8 @@ pub struct Submission {
     pub of_batch: Option<OfBatch>,
     /// The documents of each item, in their order; empty where none are known by name.
     pub documents: Vec<RunDocuments>,
+    /// The step that starts it.
+    pub child: Option<NewChild>,
 }
 
 impl Submission {
@@ -77,6 +81,7 @@ impl Submission {
             scoped: false,
             of_batch: None,
             documents: Vec::new(),
+            child: None,
         }
     }
 }
@@ -138,6 +143,8 @@ impl Engine {
             builder: (*self.identity).clone(),
             of_batch: submission.of_batch.clone(),
             alerts: if submission.definition.alerts { self.alerts()? } else { None },
+            child: submission.child.clone(),
+            collect: submission.definition.collect.as_ref().map(|it| self.intern(it)).transpose()?,
         };
         let rows_per_run = 4 + submission.definition.steps.len();
         let slice = (SLICE_ROWS / rows_per_run).max(1);
@@ -211,7 +218,7 @@ impl Engine {
 
     /// Removes a group that was never acknowledged and whose builder is dead.
     pub(super) fn sweep_unsealed(&self, group: GroupId) -> Result<()> {
-        while self.store.write(move |tx| group::sweep_unsealed(tx, group, 100))? {}
+        while self.store.write(move |tx| group_end::sweep_unsealed(tx, group, 100))? {}
         self.given_up().remove(&group);
         Ok(())
     }
@@ -299,10 +306,10 @@ fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result
     })?)
 }
 
-/// Acknowledges a group, and cancels it if one that replaces it came meanwhile.
+/// Acknowledges a group, and cancels it if one that replaces it came meanwhile, or the step that starts it has ended.
 fn seal(tx: &WriteTx, group: GroupId) -> store::Result<()> {
     group::seal(tx, group)?;
-    if concurrency::is_replaced(tx, group)? {
+    if concurrency::is_replaced(tx, group)? || child_group::is_unwanted(tx, group)? {
         cancel::group(tx, group)?;
     }
     Ok(())

@@ -22,8 +22,12 @@ pub struct WorkDir {
 
 impl WorkDir {
     pub(super) fn of(home: &Path, worker: WorkerId, lease: Lease) -> WorkDir {
-        let name = format!("{}-{}-{}", worker, lease.step, lease.token.0);
-        WorkDir { root: home.join("tmp").join(name) }
+        WorkDir { root: WorkDir::root_of(home, worker, lease) }
+    }
+
+    /// Where the directory of an attempt is.
+    pub(super) fn root_of(home: &Path, worker: WorkerId, lease: Lease) -> PathBuf {
+        home.join("tmp").join(format!("{}-{}-{}", worker, lease.step, lease.token.0))
     }
 
     /// The directory that a parent gave to its child.

@@ -24,6 +24,8 @@ pub enum Failpoint {
     HookFirst,
     /// A step takes units of a resource although they are held.
     CapacityExceeded,
+    /// An attempt that follows a dead one starts another group instead of finding that of its step.
+    LostChildGroup,
     /// The database is written with `synchronous=OFF`. Only a power cut reveals it.
     SynchronousOff,
     /// An artifact is renamed into place before it is on disk. Only a power cut reveals it.
@@ -32,7 +34,7 @@ pub enum Failpoint {
 
 impl Failpoint {
     #[cfg(any(test, feature = "internals", feature = "planted-bugs"))]
-    pub const ALL: [(Failpoint, &'static str); 12] = [
+    pub const ALL: [(Failpoint, &'static str); 13] = [
         (Failpoint::UnfencedSettle, "unfenced-settle"),
         (Failpoint::DeferredBegin, "deferred-begin"),
         (Failpoint::WallClockReaper, "wall-clock-reaper"),
@@ -43,6 +45,7 @@ impl Failpoint {
         (Failpoint::DoubleFiring, "double-firing"),
         (Failpoint::HookFirst, "hook-first"),
         (Failpoint::CapacityExceeded, "capacity-exceeded"),
+        (Failpoint::LostChildGroup, "lost-child-group"),
         (Failpoint::SynchronousOff, "synchronous-off"),
         (Failpoint::ArtifactUnsynced, "artifact-unsynced"),
     ];

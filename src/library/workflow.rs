@@ -7,7 +7,10 @@ use crate::{
     model::Concurrency,
 };
 use serde_json::{Map, Value, json};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The steps to run for each item. Steps can need each other.
 ///
@@ -16,22 +19,41 @@ use std::{path::PathBuf, time::Duration};
 pub struct Workflow {
     text: String,
     source: String,
+    file: Option<PathBuf>,
 }
 
 impl Workflow {
     /// A workflow in YAML, as described in `docs/workflows.md`. `source` names it in messages, for example with its
     /// file name.
     pub fn from_yaml(text: impl Into<String>, source: impl Into<String>) -> Workflow {
-        Workflow { text: text.into(), source: source.into() }
+        Workflow { text: text.into(), source: source.into(), file: None }
+    }
+
+    /// A workflow in a YAML file. The paths of other workflows in it are relative to the file.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub fn from_file(path: impl AsRef<Path>) -> std::io::Result<Workflow> {
+        let file = std::fs::canonicalize(path.as_ref())?;
+        let text = std::fs::read_to_string(&file)?;
+        Ok(Workflow { text, source: path.as_ref().to_string_lossy().into_owned(), file: Some(file) })
     }
 
     /// A workflow that is built step by step.
     pub fn builder(id: &str) -> WorkflowBuilder {
-        WorkflowBuilder { fields: Map::from_iter([("id".to_string(), id.into())]), steps: Vec::new() }
+        WorkflowBuilder {
+            fields: Map::from_iter([("id".to_string(), id.into())]),
+            steps: Vec::new(),
+            collect: Vec::new(),
+        }
     }
 
     pub(super) fn parse(&self, engine: &engine::Engine) -> Result<Definition> {
-        let kinds = KnownKinds::new(engine.kinds().names());
+        let mut kinds = KnownKinds::new(engine.kinds().names());
+        if let Some(file) = &self.file {
+            kinds = kinds.of_file(file);
+        }
         Ok(definition::parse(&self.text, &self.source, &kinds)?)
     }
 }
@@ -41,6 +63,7 @@ impl Workflow {
 pub struct WorkflowBuilder {
     fields: Map<String, Value>,
     steps: Vec<Step>,
+    collect: Vec<Step>,
 }
 
 impl WorkflowBuilder {
@@ -52,6 +75,12 @@ impl WorkflowBuilder {
     /// Adds a step. By default, a step needs the step before it.
     pub fn step(mut self, step: Step) -> WorkflowBuilder {
         self.steps.push(step);
+        self
+    }
+
+    /// Adds a step that runs once after all runs of the group have ended. `{{ inputs.runs }}` is a file with their results.
+    pub fn collect(mut self, step: Step) -> WorkflowBuilder {
+        self.collect.push(step);
         self
     }
 
@@ -75,12 +104,22 @@ impl WorkflowBuilder {
     }
 
     /// Finishes the workflow.
-    pub fn build(mut self) -> Workflow {
+    pub fn build(self) -> Workflow {
         let id = self.fields["id"].as_str().unwrap_or_default().to_string();
-        let steps: Vec<Value> = self.steps.into_iter().map(|step| Value::Object(step.fields)).collect();
-        self.fields.insert("steps".to_string(), steps.into());
         // JSON is YAML, so the same parser checks built and hand-written workflows.
-        Workflow { text: Value::Object(self.fields).to_string(), source: id }
+        Workflow { text: self.value().to_string(), source: id, file: None }
+    }
+}
+
+impl WorkflowBuilder {
+    /// What a file would say.
+    fn value(mut self) -> Value {
+        let values = |steps: Vec<Step>| steps.into_iter().map(|it| Value::Object(it.fields)).collect::<Vec<Value>>();
+        self.fields.insert("steps".to_string(), values(self.steps).into());
+        if !self.collect.is_empty() {
+            self.fields.insert("collect".to_string(), values(self.collect).into());
+        }
+        Value::Object(self.fields)
     }
 }
 
@@ -99,6 +138,28 @@ impl Step {
     /// A step of a Rust step kind, by the name under which it was [registered](super::Kinds::with).
     pub fn kind(name: &str, kind: &str) -> Step {
         Step { fields: Map::new() }.set("name", name).set("uses", kind)
+    }
+
+    /// A step that runs another workflow, in a group of its own, and waits for its end. With [`Step::for_each`] it runs it for each
+    /// element of a list.
+    pub fn workflow(name: &str, workflow: WorkflowBuilder) -> Step {
+        Step { fields: Map::new() }.set("name", name).set("workflow", workflow.value())
+    }
+
+    /// Runs the step once for each element of a list, an expression such as `inputs.split.value.pages`: each element is the `item`
+    /// of a run in a group of its own, and the step ends with that.
+    pub fn for_each(self, list: &str) -> Step {
+        self.set("for_each", list)
+    }
+
+    /// How many of the runs of [`Step::for_each`] go side by side.
+    pub fn at_most(self, runs: u32) -> Step {
+        self.set("at_most", runs)
+    }
+
+    /// How many of the runs of [`Step::for_each`] may fail before the step does: a number such as `5`, or a share such as `5%`.
+    pub fn tolerate(self, runs: &str) -> Step {
+        self.set("tolerate", runs)
     }
 
     /// A step that asks a person a question, which can be a template, and waits without holding a slot. It completes when
@@ -285,6 +346,24 @@ impl Submission {
 mod tests {
     use super::*;
     use crate::model::After;
+
+    #[test]
+    fn what_a_step_says_of_its_runs_is_read_as_in_a_file() {
+        let inner = Workflow::builder("inner").step(Step::command("one", "echo {{ item }}"));
+        let page = Step::command("page", "ocr {{ item }}").for_each("item.pages").at_most(4).tolerate("5%");
+        let sub = Step::workflow("sub", inner).with(json!({"depth": 3}));
+        let count = Step::command("count", "wc -l < {{ inputs.runs }}");
+        let workflow = Workflow::builder("a").step(page).step(sub).collect(count).build();
+        let read = definition::parse(&workflow.text, &workflow.source, &KnownKinds::default()).unwrap();
+        let children = |no: usize| match &read.steps[no].action {
+            definition::Action::Children(it) => (**it).clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((children(0).at_most, children(0).tolerate.to_string().as_str()), (Some(4), "5%"));
+        assert!(children(0).inline && children(0).each.is_some());
+        assert_eq!((children(1).workflow.id.as_str(), children(1).each), ("inner", None));
+        assert_eq!(read.collect.map(|it| it.steps.len()), Some(1));
+    }
 
     #[test]
     fn what_a_step_says_of_conditions_and_failure_is_read_as_in_a_file() {

@@ -25,6 +25,7 @@ pub mod size;
 pub mod status;
 pub mod step;
 pub mod time;
+pub mod tolerate;
 pub mod worker;
 
 pub use answer::Answer;
@@ -51,4 +52,5 @@ pub use size::Bytes;
 pub use status::Status;
 pub use step::Lease;
 pub use time::{Millis, Monotonic, Timestamp};
+pub use tolerate::Tolerate;
 pub use worker::{Health, ProcessIdentity, ThreadLook, ThreadState, WorkerLimits};

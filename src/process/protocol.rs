@@ -84,6 +84,9 @@ pub struct WorkInput {
     pub value: Option<Value>,
     /// Where its files are, if it left any.
     pub dir: Option<String>,
+    /// A file with one line of JSON for each run that it started, if it started any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<String>,
 }
 
 /// The worker's messages.
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_request_arrives_as_it_was_sent() {
-        let inputs = BTreeMap::from([("a".to_string(), WorkInput { value: Some(json!([1])), dir: None })]);
+        let inputs = BTreeMap::from([("a".to_string(), WorkInput { value: Some(json!([1])), ..WorkInput::default() })]);
         let work = Work { handler: "h".into(), item: json!({"a": 1.5}), inputs, token: -4, ..Work::default() };
         let opened = |request: &Request| decode(&encode(9, request).unwrap()[4..]).unwrap();
         assert_eq!(opened(&Request::Run(&work)), (9, Incoming::Run(Box::new(work.clone()))));

@@ -27,11 +27,12 @@ pub enum Invariant {
     Ordered,
     HooksRun,
     FiresOnce,
+    OneFamily,
     Alive,
 }
 
 impl Invariant {
-    pub const ALL: [Invariant; 13] = [
+    pub const ALL: [Invariant; 14] = [
         Invariant::Acknowledged,
         Invariant::CompletedOnce,
         Invariant::GroupEndsOnce,
@@ -44,6 +45,7 @@ impl Invariant {
         Invariant::Ordered,
         Invariant::HooksRun,
         Invariant::FiresOnce,
+        Invariant::OneFamily,
         Invariant::Alive,
     ];
 
@@ -61,6 +63,7 @@ impl Invariant {
             Invariant::Ordered => 'O',
             Invariant::HooksRun => 'K',
             Invariant::FiresOnce => 'T',
+            Invariant::OneFamily => 'M',
             Invariant::Alive => 'L',
         }
     }
@@ -77,6 +80,7 @@ impl Invariant {
             Invariant::Exclusive => "steps with the same resource key never overlapped",
             Invariant::Within => "no more units of a resource were in use than there are",
             Invariant::Ordered => "no step started before its needs were done",
+            Invariant::OneFamily => "each step that starts runs started one group, and ended with it",
             Invariant::HooksRun => "every hook was queued once and ran",
             Invariant::FiresOnce => "no instant of a schedule started two groups",
             Invariant::Alive => "all work ended once healed; no live process was declared dead",

@@ -43,6 +43,8 @@ pub enum Workflow {
     Hooked,
     /// A command that leaves a child process behind.
     Shell,
+    /// A step that starts runs of its own, of which only some go side by side.
+    Fan,
     /// So many runs that the submission takes several transactions.
     Wide,
     /// Two branches of which one is skipped, and steps that run after a failure or in any case.
@@ -50,6 +52,12 @@ pub enum Workflow {
     /// What the schedule of a drill starts. Nobody submits it.
     Tick,
 }
+
+const FAN: &str = "id: fan
+steps:
+  - { name: a, for_each: '[item, item, item]', at_most: 2, uses: windlass/prove }
+  - { name: b, uses: windlass/prove }
+";
 
 impl Workflow {
     #[cfg(test)]
@@ -62,6 +70,7 @@ impl Workflow {
         Workflow::Doomed,
         Workflow::Hooked,
         Workflow::Shell,
+        Workflow::Fan,
         Workflow::Wide,
         Workflow::Branch,
         Workflow::Tick,
@@ -77,6 +86,7 @@ impl Workflow {
             Workflow::Doomed => "doomed",
             Workflow::Hooked => "hooked",
             Workflow::Shell => "shell",
+            Workflow::Fan => "fan",
             Workflow::Wide => "wide",
             Workflow::Branch => "branch",
             Workflow::Tick => "tick",
@@ -147,6 +157,7 @@ steps:
   - { name: b, uses: windlass/prove }
 "
             }
+            Workflow::Fan => FAN,
             Workflow::Wide => "id: wide\nsteps: [{ name: a, uses: windlass/noop }]\n",
             Workflow::Branch => BRANCH,
             Workflow::Tick => "id: tick\nsteps: [{ name: a, uses: windlass/prove }]\n",
@@ -170,7 +181,12 @@ steps:
         match self {
             Workflow::Chain | Workflow::Doomed => 3,
             Workflow::Diamond => 4,
-            Workflow::Keyed | Workflow::Limited | Workflow::Flaky | Workflow::Hooked | Workflow::Shell => 2,
+            Workflow::Keyed
+            | Workflow::Limited
+            | Workflow::Flaky
+            | Workflow::Hooked
+            | Workflow::Shell
+            | Workflow::Fan => 2,
             Workflow::Wide | Workflow::Tick => 1,
             Workflow::Branch => 6,
         }
@@ -178,7 +194,12 @@ steps:
 
     /// Whether step `no` writes to the side log.
     pub fn is_logged(self, no: usize) -> bool {
-        !matches!((self, no), (Workflow::Wide, _) | (Workflow::Shell, 0))
+        !matches!((self, no), (Workflow::Wide, _) | (Workflow::Shell | Workflow::Fan, 0))
+    }
+
+    /// The runs that step `no` starts.
+    pub fn starts(self, no: usize) -> Option<i64> {
+        (self == Workflow::Fan && no == 0).then_some(3)
     }
 
     /// How many files step `no` leaves.
@@ -246,14 +267,15 @@ impl Work {
     pub fn of(seed: u64, number: u64) -> Work {
         let mut chance = Chance::new(seed, 1_000 + number);
         let workflow = match chance.between(0, 99) {
-            0..17 => Workflow::Chain,
-            17..31 => Workflow::Diamond,
-            31..41 => Workflow::Keyed,
-            41..48 => Workflow::Limited,
-            48..57 => Workflow::Flaky,
-            57..66 => Workflow::Doomed,
-            66..80 => Workflow::Branch,
-            80..93 => Workflow::Hooked,
+            0..14 => Workflow::Chain,
+            14..26 => Workflow::Diamond,
+            26..36 => Workflow::Keyed,
+            36..43 => Workflow::Limited,
+            43..52 => Workflow::Flaky,
+            52..61 => Workflow::Doomed,
+            61..75 => Workflow::Branch,
+            75..87 => Workflow::Hooked,
+            87..93 => Workflow::Fan,
             93..98 => Workflow::Shell,
             _ => Workflow::Wide,
         };

@@ -23,10 +23,15 @@ pub use queue::{
     resource_key, resource_lock, retry, settle, step, step_cache, step_type, wait_end, waiting, worker,
 };
 use queue::{
-    blocked, cancel_step, delayed, demand, follow, hold, line, place, rate, ready, recompute, redefine, resource, turn,
+    blocked, cancel_step, delayed, demand, follow, hold, line, place, rate, ready, recompute, redefine, resource,
+    retry_facts, turn,
 };
 pub use read::{audit, records};
-pub use runs::{concurrency, definition, event, group, hook, prune, run, run_removal, schedule, submit_key, watch};
+use runs::child_end;
+pub use runs::{
+    child_group, collect, concurrency, definition, event, group, group_end, hook, prune, run, run_removal, schedule,
+    submit_key, watch,
+};
 
 pub use db::error::{Error, Result};
 pub use db::handle::{Pulse, Store, Watch};

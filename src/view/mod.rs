@@ -4,6 +4,7 @@
 //! Owns: the structure of these documents, the sentences of `why`, and the wording of times and counts. May import:
 //! everything on the floors below. Never: decides, prints, or knows whether a person or a program asks.
 
+mod below;
 mod database;
 mod disk;
 mod error;
@@ -17,6 +18,7 @@ mod resource;
 mod schedule;
 mod search;
 mod show;
+mod slot;
 mod status;
 mod stranger;
 mod why;

@@ -1,9 +1,10 @@
 //! Turns the facts about a step into sentences: why it is in its state, and which command changes that.
 
 use super::{
+    below,
     disk::low_disk,
     error::Result,
-    stranger,
+    slot, stranger,
     wording::{count, duration, number_of, relative, wait_of},
     worker::workers,
 };
@@ -58,7 +59,12 @@ pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
         true => dead_workers(engine),
         false => Vec::new(),
     };
-    reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder, database_locked, dead })
+    let seen = Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder, database_locked, dead };
+    let mut found = reasons(why, &seen);
+    if found.iter().any(|it| it.code == "pool_full") {
+        found.extend(slot::trap(engine).map(|(text, command)| reason("slot_trap", text, Some(command))));
+    }
+    found
 }
 
 /// A worker whose state can't be read counts as alive.
@@ -121,7 +127,11 @@ fn waits(why: &Why, seen: &Seen) -> Reason {
         }
         WaitKind::Children => {
             let group = it.children.unwrap_or(it.group);
-            reason("wait_children", text, Some(format!("windlass why {group}")))
+            reason(
+                "wait_children",
+                below::children(group, why.children.as_ref()),
+                Some(format!("windlass why {group}")),
+            )
         }
     }
 }
@@ -170,7 +180,8 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         let text = format!("{group} waits for {}: both are in concurrency group `{}`", it.group, it.concurrency);
         found.push(reason("concurrency", text, Some(format!("windlass why {}", it.group))));
     } else if why.group_opening {
-        found.push(reason("opening", format!("{group} is still being submitted"), None));
+        let (code, text, command) = below::not_opened(group, why.full);
+        found.push(reason(code, text, command));
     }
     if why.group_paused {
         let resume = Some(format!("windlass resume {group}"));
@@ -355,6 +366,8 @@ mod tests {
             key: None,
             waits: None,
             lacks: None,
+            children: None,
+            full: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
             skipped: None,
             cancel_asked: false,

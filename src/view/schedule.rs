@@ -146,7 +146,7 @@ impl WatchView {
 /// Adds the status of the group that it started.
 pub fn firing_view(engine: &Engine, row: FiringRow) -> Result<FiringView> {
     let before = row.group.map(|it| GroupId(it.0 + 1));
-    let filter = GroupFilter { status: None, limit: 1, before };
+    let filter = GroupFilter { limit: 1, before, ..GroupFilter::default() };
     let found = match row.group {
         Some(_) => engine.store().read(|tx| read::groups(tx, &filter))?.pop(),
         None => None,

@@ -13,7 +13,7 @@ use crate::{
     model::{DefinitionId, GroupId, RunId, Status, StepId, Timestamp, nearest},
     store::{
         ReadTx, Store, definition, output,
-        read::{self, FailureKind, GroupDetails, RunDetails, StepDetails},
+        read::{self, Children, FailureKind, GroupDetails, RunDetails, StepDetails},
     },
 };
 use serde::Serialize;
@@ -56,6 +56,8 @@ pub struct StepView {
     pub variables: Vec<String>,
     /// The step as in its workflow file; anything that looks like a secret is masked.
     pub step_definition: Value,
+    /// The group that it started, for `for_each` and `workflow`.
+    pub children: Option<Children>,
 }
 
 /// One version of a definition.
@@ -93,13 +95,13 @@ pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
 }
 
 pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
-    let (details, stored, inputs) = engine.store().read(|tx| {
+    let (details, stored, inputs, children) = engine.store().read(|tx| {
         let mut details = read::show_step(tx, id)?;
         // Masked before anything is built from them.
         details.params = masked(&details.params);
         let stored = definition::of_id(tx, details.definition_id)?;
         let inputs = inputs(tx, &details)?;
-        Ok((details, stored, inputs))
+        Ok((details, stored, inputs, read::children(tx, id)?))
     })?;
     let waiting = matches!(details.step.status, Status::Pending | Status::Waiting | Status::Error);
     let reasons = if waiting { reasons_of(engine, id)? } else { Vec::new() };
@@ -115,6 +117,7 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
     let step = definition.as_ref().and_then(|it| it.steps.get(no));
     Ok(StepView {
         variables: step.map(|it| variables(&it.env)).unwrap_or_default(),
+        children,
         step_definition: match (&definition, &details.hook) {
             (Some(it), Some(hook)) => it.written_hook(hook.no),
             (Some(it), None) => it.written_step(no),
@@ -176,6 +179,7 @@ fn command(definition: &Definition, no: usize, values: &Values<'_>) -> Option<St
             let program = words.map(|it| masked_text(&it.collect::<Vec<_>>().join(" "))).unwrap_or_default();
             format!("{handler}{with}  (worker {worker}: {program})")
         }
+        Action::Children(children) => format!("{}{with}", children.shown()),
     })
 }
 

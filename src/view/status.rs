@@ -85,7 +85,7 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
     let newest = store.read(|tx| read::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
     let mut groups = Vec::new();
     for status in [Status::Running, Status::Waiting, Status::Pending] {
-        let filter = GroupFilter { status: Some(status), limit: GROUPS, before: None };
+        let filter = GroupFilter { status: Some(status), limit: GROUPS, ..GroupFilter::default() };
         groups.extend(store.read(|tx| read::groups(tx, &filter))?);
     }
     groups.truncate(GROUPS);

@@ -265,6 +265,8 @@ fn a_worker_that_finds_the_disk_full_at_its_first_look_stays_and_looks_again() {
                 builder: builder.clone(),
                 of_batch: None,
                 alerts: None,
+                child: None,
+                collect: None,
             };
             group::create(tx, &new).map(drop)
         };

@@ -385,6 +385,8 @@ fn submit(book: &Book) -> Act {
                 builder: house::identity(),
                 of_batch: None,
                 alerts: None,
+                child: None,
+                collect: None,
             };
             let group::Created::New(id) = group::create(tx, &new)? else {
                 panic!("a failed submit left its key behind")

@@ -181,6 +181,8 @@ impl Book {
             builder: identity(),
             of_batch: None,
             alerts: None,
+            child: None,
+            collect: None,
         };
         change(&mut new);
         let id = match store.write(move |tx| group::create(tx, &new))? {

@@ -7,7 +7,7 @@ use crate::{
         wording::{duration, number_of},
     },
     model::GroupId,
-    store::read::GroupFilter,
+    store::read::{Below, GroupFilter},
     view::{self, GroupList, ListedGroup, words::status_of_group},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -20,18 +20,36 @@ pub struct Groups {
     /// Only groups older than this one, the last of the previous page
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(crate::cli::complete::groups))]
     before: Option<GroupId>,
+    /// Only groups that steps of this group started
+    #[arg(long, value_name = "GROUP", conflicts_with = "all", add = ArgValueCompleter::new(crate::cli::complete::groups))]
+    of: Option<GroupId>,
+    /// Also groups that steps of other groups started
+    #[arg(long)]
+    all: bool,
 }
 
 impl Groups {
+    fn below(&self) -> Below {
+        match (self.of, self.all) {
+            (Some(group), _) => Below::Of(group),
+            (None, true) => Below::All,
+            (None, false) => Below::Nothing,
+        }
+    }
+
     pub fn run(self, cx: &Context) -> Result<()> {
         let Page { status, limit } = self.page;
-        let filter = GroupFilter { status, before: self.before, limit };
+        let filter = GroupFilter { status, before: self.before, limit, below: self.below() };
         let found = view::groups(cx.store()?, &filter)?;
         if cx.output.json {
             return cx.output.document(&found);
         }
         let GroupList { groups: rows, next } = found;
         if rows.is_empty() {
+            if let Below::Of(group) = filter.below {
+                cx.output.note(format!("no step of {group} started such a group"));
+                return Ok(());
+            }
             let is_all = filter.status.is_none() && filter.before.is_none();
             let found = if is_all { "no groups yet; make one" } else { "no such group; make one" };
             cx.output.note(format!("{found} with `windlass ingest PATH` or `windlass run FILE`"));

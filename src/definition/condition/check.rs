@@ -55,6 +55,14 @@ pub(super) fn text(root: &Node) -> Result<(), Problem> {
     }
 }
 
+/// Refuses what can't be a list.
+pub(super) fn list(root: &Node) -> Result<(), Problem> {
+    match type_of(root)? {
+        Type::List | Type::Unknown => Ok(()),
+        other => Err((format!("`for_each` takes a list, this is {}", other.words()), None)),
+    }
+}
+
 pub(super) fn inputs(root: &Node, needs: &[&str]) -> Result<(), Problem> {
     let mut problem = None;
     walk(root, &mut |node| {

@@ -9,11 +9,18 @@ use std::{borrow::Cow, cell::Cell, cmp::Ordering};
 
 /// What one judgement may cost: a node, an element of a list, or 16 bytes of text each cost 1. Some milliseconds.
 const MOST_WORK: u64 = 200_000;
+/// The same for a list that is made once for many runs.
+const MOST_WORK_OF_A_LIST: u64 = 20_000_000;
 
 type Found<'a> = Result<Cow<'a, Value>, String>;
 
 pub(super) fn judge<'a>(root: &'a Node, facts: &'a Facts<'_>) -> Found<'a> {
     Judge { facts, work: Cell::new(MOST_WORK) }.value(root, &Scope::Whole)
+}
+
+/// The list of a `for_each`, which may be long.
+pub(super) fn judge_list<'a>(root: &'a Node, facts: &'a Facts<'_>) -> Found<'a> {
+    Judge { facts, work: Cell::new(MOST_WORK_OF_A_LIST) }.value(root, &Scope::Whole)
 }
 
 /// What a value is, for people.

@@ -4,6 +4,7 @@
 //! calls nothing. Its values are JSON: whole numbers and decimals mix in arithmetic and comparisons.
 
 mod check;
+mod elements;
 mod facts;
 mod formula;
 mod judge;
@@ -12,6 +13,7 @@ mod problem;
 mod scan;
 
 use crate::definition::secret::{MASK, is_secret_name, masked};
+pub use elements::Elements;
 pub use facts::Facts;
 pub use formula::Formula;
 use parse::{InputField, Node, children, walk};
@@ -34,19 +36,9 @@ pub struct Condition {
 impl Condition {
     /// Reads a condition. Names of steps are not checked here: see `check`.
     pub fn parse(source: &str) -> Result<Condition, Problem> {
-        let source = source.trim();
-        if source.is_empty() {
-            return Err(("a condition is missing".into(), Some("write one such as `item.pages > 3`".into())));
-        }
-        if source.contains("{{") {
-            return Err(("a condition is written without `{{ }}`".into(), Some("write `item.pages > 3`".into())));
-        }
-        if source.len() > MOST_BYTES {
-            return Err((format!("a condition may have {MOST_BYTES} bytes, this one has {}", source.len()), None));
-        }
-        let root = parse::parse(source)?;
+        let (source, root) = read(source, "a condition", "item.pages > 3")?;
         check::types(&root)?;
-        Ok(Condition { source: source.to_string(), root })
+        Ok(Condition { source, root })
     }
 
     /// As it was written.
@@ -61,22 +53,12 @@ impl Condition {
 
     /// Whether it asks for the item.
     pub fn asks_for_item(&self) -> bool {
-        let mut asks = false;
-        walk(&self.root, &mut |node| asks |= *node == Node::Name("item".into()));
-        asks
+        asks_for_item(&self.root)
     }
 
     /// The parameters that it can't be judged without: those that it does not ask for with `has` as well.
     pub fn parameters(&self) -> Vec<String> {
-        let (mut asked, mut guarded) = (Vec::new(), Vec::new());
-        let params = Node::Name("params".into());
-        walk(&self.root, &mut |node| match node {
-            Node::Select(of, name) if **of == params => asked.push(name.clone()),
-            Node::Has(of, name) if **of == params => guarded.push(name.clone()),
-            _ => (),
-        });
-        asked.retain(|it| !guarded.contains(it));
-        asked
+        parameters(&self.root)
     }
 
     /// Whether the step runs; the problem, when that can't be said.
@@ -125,6 +107,39 @@ impl From<Condition> for String {
     fn from(it: Condition) -> String {
         it.source
     }
+}
+
+/// Reads an expression; `what` and `example` are for messages.
+fn read(source: &str, what: &str, example: &str) -> Result<(String, Node), Problem> {
+    let source = source.trim();
+    if source.is_empty() {
+        return Err((format!("{what} is missing"), Some(format!("write one such as `{example}`"))));
+    }
+    if source.contains("{{") {
+        return Err((format!("{what} is written without `{{{{ }}}}`"), Some(format!("write `{example}`"))));
+    }
+    if source.len() > MOST_BYTES {
+        return Err((format!("{what} may have {MOST_BYTES} bytes, this one has {}", source.len()), None));
+    }
+    Ok((source.to_string(), parse::parse(source)?))
+}
+
+fn asks_for_item(root: &Node) -> bool {
+    let mut asks = false;
+    walk(root, &mut |node| asks |= *node == Node::Name("item".into()));
+    asks
+}
+
+fn parameters(root: &Node) -> Vec<String> {
+    let (mut asked, mut guarded) = (Vec::new(), Vec::new());
+    let params = Node::Name("params".into());
+    walk(root, &mut |node| match node {
+        Node::Select(of, name) if **of == params => asked.push(name.clone()),
+        Node::Has(of, name) if **of == params => guarded.push(name.clone()),
+        _ => (),
+    });
+    asked.retain(|it| !guarded.contains(it));
+    asked
 }
 
 fn short(value: &Value) -> Value {

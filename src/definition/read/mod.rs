@@ -1,8 +1,10 @@
 //! Workflow YAML to a validated definition.
 
+mod children;
 mod concurrency;
 mod flow;
 mod hooks;
+mod inner;
 mod resources;
 mod schedule;
 mod scope;
@@ -10,6 +12,7 @@ mod step;
 mod text;
 mod wait;
 mod watch;
+mod way;
 
 #[cfg(test)]
 mod tests;
@@ -25,23 +28,35 @@ use super::{
 };
 use crate::model::WorkerLimits;
 use scope::{Place, Scope};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+use way::Way;
 
 /// The step kinds that `uses:` may name, and what a workflow leaves to the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownKinds {
     names: BTreeSet<String>,
     worker_limits: WorkerLimits,
+    /// That the workflow is read from, as it is on disk.
+    file: Option<PathBuf>,
 }
 
 impl KnownKinds {
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> KnownKinds {
-        KnownKinds { names: names.into_iter().map(Into::into).collect(), worker_limits: WorkerLimits::default() }
+        KnownKinds { names: names.into_iter().map(Into::into).collect(), ..KnownKinds::default() }
     }
 
     /// The limits of a worker process for what a workflow does not say.
     pub fn with_worker_limits(self, worker_limits: WorkerLimits) -> KnownKinds {
         KnownKinds { worker_limits, ..self }
+    }
+
+    /// Says which file a workflow is read from: paths in it are relative to that.
+    pub fn of_file(self, path: &Path) -> KnownKinds {
+        KnownKinds { file: Some(path.to_path_buf()), ..self }
     }
 
     pub fn contains(&self, name: &str) -> bool {
@@ -56,8 +71,20 @@ impl KnownKinds {
 const MOST_STEPS: usize = 1_000;
 /// As many as the name of a group may have: it is called so when it has no name of its own.
 const TITLE_BYTES: usize = 1 << 10;
-const TOP: &[&str] =
-    &["id", "name", "steps", "hooks", "workers", "concurrency", "capacity", "alerts", "schedule", "items_from", "on"];
+const TOP: &[&str] = &[
+    "id",
+    "name",
+    "steps",
+    "collect",
+    "hooks",
+    "workers",
+    "concurrency",
+    "capacity",
+    "alerts",
+    "schedule",
+    "items_from",
+    "on",
+];
 const STEP: &[&str] = &[
     "name",
     "run",
@@ -90,6 +117,10 @@ const STEP: &[&str] = &[
     "wait",
     "wait_until",
     "signal",
+    "for_each",
+    "workflow",
+    "at_most",
+    "tolerate",
 ];
 
 /// A workflow, and what its file says of when it starts by itself.
@@ -116,40 +147,22 @@ pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definiti
 
 /// The same with what is not part of the workflow itself.
 pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<WorkflowFile> {
-    let root = yaml::read(text, file_name)?;
-    let reader = Reader { source: Source { file: file_name }, known };
-    let fields = reader.source.fields(&root, "a workflow", TOP)?;
-    let id = match fields.get("id") {
-        Some(node) => reader.source.name(node, "id")?,
-        None => {
-            return Err(reader.source.refuse(root.line, "`id` is missing", Some("add a line such as `id: nightly`")));
-        }
-    };
-    let name = fields.get("name").map(|it| reader.title(it)).transpose()?.unwrap_or_else(|| id.clone());
-    let workers = reader.workers(&fields)?;
-    let steps = match fields.get("steps") {
-        Some(node) => reader.steps(node, &workers)?,
-        None => return Err(reader.source.refuse(root.line, "`steps` is missing", Some("a workflow has at least one"))),
-    };
-    let hooks = reader.hooks(&fields, &workers)?;
-    let mut definition = Definition::new(id, name, steps, hooks, workers)?;
-    definition.concurrency = reader.concurrency(&fields)?;
-    if let Some(node) = fields.get("alerts") {
-        definition.alerts = reader.source.bool(node, "alerts")?;
-    }
-    definition.capacity = reader.capacity(&fields)?;
-    Ok(WorkflowFile {
-        definition,
-        schedule: reader.schedule(&fields)?,
-        items_from: reader.items_from(&fields)?,
-        on: reader.on(&fields)?,
-    })
+    file_in(text, Way::begin(known.file.as_deref(), file_name, &Cell::new(0)), known)
+}
+
+/// Reads a workflow that others may contain.
+fn file_in(text: &str, way: Way<'_>, known: &KnownKinds) -> Result<WorkflowFile> {
+    let root = yaml::read(text, way.name())?;
+    let reader = Reader { source: Source { file: way.name() }, known, way, id: String::new(), collects: false };
+    reader.workflow(&root)
 }
 
 /// Reads hooks by event, in YAML or JSON, as a definition without steps; None without hooks. `file_name` is only for messages.
 pub fn parse_alerts(text: &str, file_name: &str, known: &KnownKinds) -> Result<Option<Definition>> {
+    let depth = Cell::new(0);
     let root = yaml::read(&format!("{{\"hooks\": {text}}}"), file_name)?;
-    let reader = Reader { source: Source { file: file_name }, known };
+    let way = Way::begin(None, file_name, &depth);
+    let reader = Reader { source: Source { file: file_name }, known, way, id: String::new(), collects: false };
     let fields = reader.source.fields(&root, "`alerts`", &["hooks"])?;
     let hooks = reader.hooks(&fields, &BTreeMap::new())?;
     if hooks.is_empty() {
@@ -174,6 +187,11 @@ pub fn check_alone(command: &Template) -> Result<()> {
 struct Reader<'a> {
     source: Source<'a>,
     known: &'a KnownKinds,
+    way: Way<'a>,
+    /// Of the workflow that is being read.
+    id: String,
+    /// The steps that follow all runs of a group are being read.
+    collects: bool,
 }
 
 /// A step before the names in its `needs` are resolved.
@@ -191,6 +209,35 @@ impl Draft<'_> {
 }
 
 impl Reader<'_> {
+    fn workflow(self, root: &Node) -> Result<WorkflowFile> {
+        let fields = self.source.fields(root, "a workflow", TOP)?;
+        let Some(node) = fields.get("id") else {
+            return Err(self.source.refuse(root.line, "`id` is missing", Some("add a line such as `id: nightly`")));
+        };
+        let id = self.source.name(node, "id")?;
+        let reader = Reader { id: id.clone(), collects: false, ..self };
+        let name = fields.get("name").map(|it| reader.title(it)).transpose()?.unwrap_or_else(|| id.clone());
+        let workers = reader.workers(&fields)?;
+        let Some(node) = fields.get("steps") else {
+            return Err(reader.source.refuse(root.line, "`steps` is missing", Some("a workflow has at least one")));
+        };
+        let steps = reader.steps(node, &workers)?;
+        let hooks = reader.hooks(&fields, &workers)?;
+        let mut definition = Definition::new(id, name, steps, hooks, workers)?;
+        definition.collect = fields.get("collect").map(|it| reader.collect(it, &definition.workers)).transpose()?;
+        definition.concurrency = reader.concurrency(&fields)?;
+        if let Some(node) = fields.get("alerts") {
+            definition.alerts = reader.source.bool(node, "alerts")?;
+        }
+        definition.capacity = reader.capacity(&fields)?;
+        Ok(WorkflowFile {
+            definition,
+            schedule: reader.schedule(&fields)?,
+            items_from: reader.items_from(&fields)?,
+            on: reader.on(&fields)?,
+        })
+    }
+
     /// What people call the workflow; its groups are called so, too.
     fn title(&self, node: &Node) -> Result<String> {
         let title = self.source.text(node, "name")?;
@@ -207,6 +254,7 @@ impl Reader<'_> {
             let message = format!("a workflow has 1 to {MOST_STEPS} steps, this one has {}", nodes.len());
             return Err(self.source.refuse(node.line, message, None));
         }
+        self.count_steps(node.line, nodes.len())?;
         let mut drafts: Vec<Draft<'_>> = Vec::with_capacity(nodes.len());
         for step in nodes {
             let draft = self.draft(step)?;
@@ -229,6 +277,10 @@ impl Reader<'_> {
         let named = fields.get("name");
         let named = named.ok_or_else(|| self.source.refuse(node.line, "the step has no `name`", None))?;
         let name = self.source.name(named, "step name")?;
+        if self.collects && name == "runs" {
+            let hint = "`inputs.runs` is what the runs of the group have left";
+            return Err(self.source.refuse(named.line, "a step in `collect` can't be named `runs`", Some(hint)));
+        }
         if name.contains('.') {
             let hint = "templates write `inputs.STEP.dir`, so use `_` or `-` instead of the dot";
             return Err(self.source.refuse(named.line, format!("step name `{name}` has a dot"), Some(hint)));

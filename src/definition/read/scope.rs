@@ -9,6 +9,8 @@ pub type Problem = (String, Option<String>);
 pub enum Place {
     /// In a step, rendered when an attempt starts.
     Step,
+    /// In a step that follows all runs of a group.
+    Collect,
     /// Rendered at submit, before there is any attempt.
     Submit,
     /// In a hook, rendered when the event is delivered.
@@ -22,6 +24,8 @@ pub struct Scope<'a> {
     pub needs: &'a [&'a str],
     /// Those of them whose values are in files.
     pub in_files: &'a [&'a str],
+    /// Those of them that start runs of their own.
+    pub with_children: &'a [&'a str],
     /// The declared variables.
     pub env: &'a [String],
     /// Those of them that are made of values.
@@ -31,18 +35,22 @@ pub struct Scope<'a> {
 impl Scope<'_> {
     /// Where there are no earlier steps and no variables.
     pub fn of(place: Place) -> Scope<'static> {
-        Scope { place, needs: &[], in_files: &[], env: &[], foreign: &[] }
+        Scope { place, needs: &[], in_files: &[], with_children: &[], env: &[], foreign: &[] }
     }
 
     pub fn check(&self, expression: &Expression) -> Result<(), Problem> {
         let root = || expression.to_string().split('.').next().unwrap_or_default().to_string();
         match expression {
+            Expression::Item(_) if self.place == Place::Collect => {
+                let hint = "these steps run once for all items: read `{{ inputs.runs }}`, a file with a line for each";
+                Err(("`item` has no value in `collect`".into(), Some(hint.into())))
+            }
             Expression::Item(_) | Expression::Params(_) | Expression::Literal(_) => Ok(()),
             _ if self.place == Place::Submit => {
                 let hint = "this is rendered at submit: use `item` and `params`";
                 Err((format!("`{}` has no value here", root()), Some(hint.into())))
             }
-            Expression::Event | Expression::GroupFact(_) if self.place == Place::Step => {
+            Expression::Event | Expression::GroupFact(_) if self.place != Place::Hook => {
                 let hint = "use `group`, `run`, `step` or `item`";
                 Err((format!("`{expression}` has a value only in hooks"), Some(hint.into())))
             }
@@ -50,6 +58,7 @@ impl Scope<'_> {
             | Expression::InputDir(_)
             | Expression::InputValue(..)
             | Expression::InputStatus(_)
+            | Expression::InputChildren(_)
             | Expression::Token
                 if self.place == Place::Hook =>
             {
@@ -57,7 +66,10 @@ impl Scope<'_> {
                             `step`, `event`, `item`, `params` and `env`";
                 Err((format!("`{}` has no value in a hook", root()), Some(hint.into())))
             }
-            Expression::InputDir(step) | Expression::InputValue(step, _) | Expression::InputStatus(step)
+            Expression::InputDir(step)
+            | Expression::InputValue(step, _)
+            | Expression::InputStatus(step)
+            | Expression::InputChildren(step)
                 if !self.needs.contains(&step.as_str()) =>
             {
                 let hint = match self.needs {
@@ -65,6 +77,10 @@ impl Scope<'_> {
                     needs => format!("{} (or list it in `needs`)", did_you_mean(step, needs.iter().copied())),
                 };
                 Err((format!("`inputs.{step}` is not among the steps that this one needs"), Some(hint)))
+            }
+            Expression::InputChildren(step) if !self.with_children.contains(&step.as_str()) => {
+                let message = format!("step `{step}` has no children: it has neither `for_each` nor `workflow`");
+                Err((message, Some(format!("write {{{{ inputs.{step}.dir }}}} or {{{{ inputs.{step}.value }}}}"))))
             }
             Expression::InputValue(step, _) if self.in_files.contains(&step.as_str()) => {
                 let hint = format!("read the file {{{{ inputs.{step}.dir }}}}/value");

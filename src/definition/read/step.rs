@@ -27,23 +27,30 @@ impl Reader<'_> {
         workers: &BTreeMap<String, WorkerDefinition>,
     ) -> Result<StepDefinition> {
         let Draft { name, fields, line, needs } = &drafts[at];
-        let needed: Vec<&str> = needs.iter().map(|it| drafts[*it].name.as_str()).collect();
+        let needed = needs.iter().map(|it| drafts[*it].name.as_str());
+        let needed: Vec<&str> = needed.chain(self.runs()).collect();
         let (env, declared) = self.env(fields)?;
         let foreign = foreign(&env);
-        let in_files: Vec<&str> = needs
-            .iter()
-            .map(|it| &drafts[*it])
-            .filter(|it| it.has_its_value_in_a_file())
-            .map(|it| it.name.as_str())
-            .collect();
-        let scope =
-            Scope { place: Place::Step, needs: &needed, in_files: &in_files, env: &declared, foreign: &foreign };
+        let in_files = named(drafts, needs, |it| it.has_its_value_in_a_file());
+        let mut with_children = named(drafts, needs, |it| it.has_children());
+        with_children.extend(self.runs());
+        let scope = Scope {
+            place: if self.collects { Place::Collect } else { Place::Step },
+            needs: &needed,
+            in_files: &in_files,
+            with_children: &with_children,
+            env: &declared,
+            foreign: &foreign,
+        };
         self.check_env(fields, &env, scope)?;
-        let mut step = StepDefinition::new(name, self.action(name, fields, *line, scope, workers)?);
+        let action = match fields.get("workflow") {
+            Some(node) => self.sub_workflow(name, fields, node)?,
+            None => self.action(name, fields, *line, scope, workers)?,
+        };
+        let mut step = StepDefinition::new(name, action);
         step.with = self.with(fields, scope)?;
         self.check_webhook(fields, &step.action, &step.with)?;
-        step.needs = needs.iter().map(|it| place[*it]).collect();
-        step.needs.sort_unstable();
+        step.needs = sorted(needs.iter().map(|it| place[*it]));
         if let Some(node) = fields.get("type") {
             step.step_type = self.source.name(node, "type")?;
         }
@@ -51,6 +58,7 @@ impl Reader<'_> {
             let hint = "the pool of this name runs hooks: give the step another `type:`";
             return Err(self.source.refuse(*line, format!("step `{name}` has the type `{HOOK_TYPE}`"), Some(hint)));
         }
+        self.check_collect(fields)?;
         if let Some(node) = fields.get("resource_key") {
             let scope = Scope::of(Place::Submit);
             step.resource_key = Some(self.template(node, "resource_key", scope)?);
@@ -61,9 +69,7 @@ impl Reader<'_> {
             step.max_crashes = self.max_crashes(node)?;
         }
         if let Some(node) = fields.get("permanent_exits") {
-            let codes = self.source.list(node, "permanent_exits")?.iter();
-            step.permanent_exits =
-                codes.map(|it| Ok(self.source.count(it, "permanent_exits", 255)? as i32)).collect::<Result<_>>()?;
+            step.permanent_exits = self.permanent_exits(node)?;
         }
         step.cache = fields.get("cache").map(|it| self.source.bool(it, "cache")).transpose()?;
         if let Some(node) = fields.get("cache_files") {
@@ -88,7 +94,28 @@ impl Reader<'_> {
             let message = "a step with a secret can't have `value: file`: what it prints could not be masked";
             return Err(self.source.refuse(node.line, message, Some("remove `value: file`")));
         }
-        Ok(step)
+        self.for_each(fields, step, &needed, workers)
+    }
+
+    /// What a step takes is known when its group is submitted, and that of the steps in `collect` is not.
+    fn check_collect(&self, fields: &Fields<'_>) -> Result<()> {
+        for key in ["resource_key", "resources", "rate"] {
+            if let (Some(node), true) = (fields.get(key), self.collects) {
+                let message = format!("a step in `collect` has no `{key}`");
+                return Err(self.source.refuse(node.line, message, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// The runs of the group, as what a step that follows them needs.
+    fn runs(&self) -> Option<&'static str> {
+        self.collects.then_some("runs")
+    }
+
+    fn permanent_exits(&self, node: &Node) -> Result<Vec<i32>> {
+        let codes = self.source.list(node, "permanent_exits")?.iter();
+        codes.map(|it| Ok(self.source.count(it, "permanent_exits", 255)? as i32)).collect()
     }
 
     pub(super) fn max_crashes(&self, node: &Node) -> Result<u32> {
@@ -170,7 +197,7 @@ impl Reader<'_> {
                 Err(self.source.refuse(
                     line,
                     message,
-                    Some("give it `run:`, `uses:`, `worker:` or, for a step, `approve:`, `wait:` or `signal:`"),
+                    Some("give it `run:`, `uses:`, `worker:` or, for a step, `workflow:`, `approve:`, `wait:` or `signal:`"),
                 ))
             }
             _ => {
@@ -272,4 +299,15 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn sorted(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut numbers: Vec<usize> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The names of the needed steps of this kind.
+fn named<'d>(drafts: &'d [Draft<'_>], needs: &[usize], wanted: impl Fn(&Draft<'_>) -> bool) -> Vec<&'d str> {
+    needs.iter().map(|it| &drafts[*it]).filter(|it| wanted(it)).map(|it| it.name.as_str()).collect()
 }

@@ -121,7 +121,11 @@ impl Word {
 pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
     match expression {
         Expression::Item(_) | Expression::Params(_) | Expression::InputValue(..) | Expression::Env(_) => true,
-        Expression::Out | Expression::InputDir(_) | Expression::InputStatus(_) | Expression::Literal(_) => false,
+        Expression::Out
+        | Expression::InputDir(_)
+        | Expression::InputStatus(_)
+        | Expression::InputChildren(_)
+        | Expression::Literal(_) => false,
         Expression::Group | Expression::Run | Expression::Step => false,
         // Reasons quote what commands printed, and names are chosen by users.
         Expression::GroupFact(_) => true,

@@ -90,7 +90,9 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
             true => Some(cx.work.materialise(name, output, cx.artifacts, until)?.to_string_lossy().into_owned()),
             false => None,
         };
-        found.insert(name.clone(), Input { dir, value: output.value.clone(), status: cx.input.status_of(name) });
+        let children = children_of(cx, name);
+        let (value, status) = (output.value.clone(), cx.input.status_of(name));
+        found.insert(name.clone(), Input { dir, value, status, children });
     }
     // A needed step has completed, even if it left nothing.
     for need in cx.step.needs.iter().filter_map(|it| cx.definition.steps.get(*it)) {
@@ -100,10 +102,16 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
                 false => None,
             };
             let dir = dir.map(|it| it.to_string_lossy().into_owned());
-            found.insert(need.name.clone(), Input { dir, ..Input::default() });
+            let children = children_of(cx, &need.name);
+            found.insert(need.name.clone(), Input { dir, children, ..Input::default() });
         }
     }
     Ok(found)
+}
+
+/// The file with the runs that an earlier step started.
+fn children_of(cx: &StepContext, step: &str) -> Option<String> {
+    cx.input.children.get(step).map(|it| it.to_string_lossy().into_owned())
 }
 
 /// The values that templates of the step can use.
@@ -149,6 +157,9 @@ fn environment(
             let mut input = json!({"dir": it.dir, "value": it.value});
             if let Some(status) = it.status {
                 input["status"] = status.into();
+            }
+            if let Some(children) = &it.children {
+                input["children"] = children.as_str().into();
             }
             (name.clone(), input)
         })

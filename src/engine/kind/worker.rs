@@ -146,7 +146,10 @@ fn work(cx: &StepContext, handler: &str, out: &Path) -> Result<Work> {
         item: input.item.clone(),
         params: input.params.clone(),
         with,
-        inputs: inputs.into_iter().map(|(name, it)| (name, WorkInput { value: it.value, dir: it.dir })).collect(),
+        inputs: inputs
+            .into_iter()
+            .map(|(name, it)| (name, WorkInput { value: it.value, dir: it.dir, children: it.children }))
+            .collect(),
         out: out.to_string_lossy().into_owned(),
         deadline_ms: cx.step.timeout.map(|it| it.0),
     })

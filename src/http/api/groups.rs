@@ -9,7 +9,7 @@ use crate::{
     engine::Engine,
     http::{App, Failure, Result},
     model::{GroupId, Status},
-    store::read::{self, GroupFilter, Progress},
+    store::read::{self, Below, GroupFilter, Progress},
     view::{self, GroupList, GroupView, Subject, WhyView},
 };
 use axum::{
@@ -41,6 +41,11 @@ struct Page {
     status: Option<String>,
     /// Only groups older than this one: `next` of the previous page
     before: Option<String>,
+    /// Only groups that steps of this group started
+    of: Option<String>,
+    /// Also groups that steps of other groups started
+    #[param(value_type = Option<bool>)]
+    all: Option<bool>,
     /// The maximum number, 1 to 1000; default 50
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
     limit: Option<Limit>,
@@ -53,6 +58,11 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
         status: optional::<Status>(&asked.status)?,
         before: optional(&asked.before)?,
         limit: page(asked.limit)?,
+        below: match (optional(&asked.of)?, asked.all) {
+            (Some(group), _) => Below::Of(group),
+            (None, Some(true)) => Below::All,
+            (None, _) => Below::Nothing,
+        },
     };
     Ok(Json(app.blocking(move |engine| view::groups(engine.store(), &filter)).await?))
 }

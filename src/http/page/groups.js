@@ -117,6 +117,29 @@ const hooks = (failed) =>
     return h("li", { "data-key": it.id }, h("a", { href: `#/s${it.id}` }, "hook"), " ", h("span", { class: "text" }, it.name), ` (${it.event})`, name && [" of ", h("a", { href: `#/${name}` }, name)], " failed ", when(it.ended), ": ", label(it.detail));
   });
 
+/** The groups that steps started, each under the one that it belongs to. */
+function tree(below) {
+  const ended = (it) => (it.ended_runs === it.runs ? count(it.runs, "run") : `${number(it.ended_runs)} of ${count(it.runs, "run")}`);
+  return h(
+    "ul",
+    { class: "tree" },
+    below.map((it) =>
+      h(
+        "li",
+        { "data-key": it.group, class: `level-${Math.min(it.depth, 8)}` },
+        h("a", { href: `#/s${it.step}` }, `s${it.step}`),
+        h("span", { class: "dim" }, ` ${it.step_name} `),
+        h("a", { href: `#/g${it.group}` }, `g${it.group}`),
+        " ",
+        status(it.status),
+        ` ${ended(it)}`,
+        it.failed ? h("span", { class: "bad" }, `, ${number(it.failed)} failed`) : null,
+        it.past ? h("span", { class: "dim" }, " (earlier list)") : null,
+      ),
+    ),
+  );
+}
+
 /** How many are not shown. */
 function more(why, group, link) {
   const left = group.failed - why.steps.reduce((sum, it) => sum + 1 + it.alike, 0);
@@ -132,6 +155,7 @@ export function groupView({ id, parameters, act, again }) {
   const types = h("div", { class: "types" });
   const why = h("div", { class: "why" });
   const hooked = h("div", { class: "why" });
+  const below = h("div", { class: "why" });
   const chosen = h("div", { class: "toolbar" });
   const none = h("div");
   const pages = h("div", { class: "pager" });
@@ -162,7 +186,7 @@ export function groupView({ id, parameters, act, again }) {
   };
   const failedRuns = (text) => h("a", { href: href({ status: "FAILED" }), onclick: () => (parameters.status === "FAILED" ? jump() : (sought = true)) }, text);
   return {
-    element: h("section", {}, head, big, actions, why, hooked, h("div", { class: "pair" }, facts, types), title, chosen, rows, none, pages),
+    element: h("section", {}, head, big, actions, why, below, hooked, h("div", { class: "pair" }, facts, types), title, chosen, rows, none, pages),
     up: () => "#/groups",
     concerns: (digest) => !digest || !digest.groups || digest.groups.includes(id) || digest.kinds.includes("PAUSE"),
     // What was done may have changed what is read seldom.
@@ -192,6 +216,7 @@ export function groupView({ id, parameters, act, again }) {
       put(actions, buttons(group, act));
       put(facts, factsOf(group));
       put(types, typeTable(group));
+      put(below, group.below.length > 0 && [h("h2", {}, "Runs that its steps started"), tree(group.below)]);
       put(hooked, group.failed_hooks.length > 0 && [h("h2", {}, "Failed hooks"), h("ul", {}, hooks(group.failed_hooks))]);
       put(chosen, filters(["RUNNING", "WAITING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
       const stuck = group.failed > 0 || (!ended && far.running === 0);
@@ -252,6 +277,7 @@ function buttons(group, act) {
 function factsOf(group) {
   const rows = [
     ["Workflow", group.definition],
+    ["Part of", group.parent_step && [h("a", { href: `#/s${group.parent_step}` }, `s${group.parent_step}`), " of ", h("a", { href: `#/g${group.parent_group}` }, `g${group.parent_group}`)]],
     ["Created", whenExactly(group.created)],
     [group.ended ? "Took" : group.status === "PENDING" ? "Open for" : "Runs for", took(group.created, group.ended)],
     ["Priority", group.priority || null],

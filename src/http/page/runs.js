@@ -197,6 +197,7 @@ function factsOf(step) {
     ["Resource key", step.key],
     ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
     ["Suspect", step.suspect ? "an engine crashed while it ran: next time it runs in its own process" : null],
+    ["Children", step.children && [h("a", { href: `#/g${step.children.group}` }, `g${step.children.group}`), ` ${step.children.status.toLowerCase()}, ${number(step.children.ended_runs)} of ${count(step.children.runs, "run")}`, step.children.failed ? `, ${number(step.children.failed)} failed` : ""]],
     ["Files", step.files.length ? files(step) : null],
     ["Links", step.links.length ? h("ul", { class: "files" }, step.links.slice(0, NAMES).map(([name, target]) => h("li", {}, `${name} → ${target}`))) : null],
     ["Definition", step.step_definition && h("details", { "data-key": "definition" }, h("summary", {}, `${step.definition}, step ${step.name}`), h("pre", { class: "json", tabindex: 0 }, JSON.stringify(step.step_definition, null, 2)))],

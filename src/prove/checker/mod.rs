@@ -4,6 +4,7 @@
 //! Pure: no clock, no disk, no randomness.
 
 mod ends;
+mod families;
 mod leases;
 mod schedules;
 mod submissions;
@@ -32,6 +33,7 @@ pub fn check(history: &History) -> Verdict {
     ends::check(&known, &mut verdict);
     schedules::check(&known, &mut verdict);
     units::check(&known, &mut verdict);
+    families::check(&known, &mut verdict);
     surroundings(history, &mut verdict);
     verdict.violations.sort_by_key(|it| it.invariant);
     verdict

@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     answers(known, verdict);
     let mut by_name: BTreeMap<&str, Vec<&GroupFact>> = BTreeMap::new();
-    let submitted = |it: &&GroupFact| it.workflow != Workflow::Tick.id();
+    // What steps started is judged with them.
+    let submitted = |it: &&GroupFact| it.workflow != Workflow::Tick.id() && it.parent.is_none();
     for group in known.history.groups.iter().filter(submitted) {
         by_name.entry(&group.name).or_default().push(group);
         match known.works.get(&group.id) {

@@ -50,7 +50,9 @@ fn sound(workflows: &[Workflow]) -> History {
         }
         let (workflow, key) = (workflow.id().to_string(), Some(name.clone()));
         let (runs, failed, cancelled, epoch) = (1, 0, 0, 1);
-        history.groups.push(GroupFact { id: group, workflow, name, runs, ended: true, failed, cancelled, epoch, key });
+        let fact =
+            GroupFact { id: group, workflow, name, runs, ended: true, failed, cancelled, epoch, key, parent: None };
+        history.groups.push(fact);
     }
     history
 }
@@ -128,6 +130,54 @@ fn drop_records(history: &mut History, gone: impl Fn(&Record) -> bool) {
 fn a_history_in_which_all_is_well_is_sound() {
     assert_eq!(check(&sound(&SHAPES)), Verdict::default());
     assert_eq!(broken(|_| ()), []);
+}
+
+/// A step that started a group of three runs, and ended with it.
+fn family() -> History {
+    let mut history = sound(&[Workflow::Fan]);
+    let (parent, group) = (history.steps[0].clone(), GroupId(50));
+    let at = history.events.iter().position(|it| it.step == Some(parent.id)).unwrap();
+    let later = history.events.split_off(at);
+    for no in 1..=3 {
+        let step = StepId(50 + no);
+        tell(&mut history, EventKind::StepEnd, group, Some(step));
+        history.steps.push(StepFact { id: step, run: RunId(50 + no), group, no: 0, ..parent.clone() });
+    }
+    tell(&mut history, EventKind::GroupEnd, group, None);
+    history.events.extend(later);
+    let fact = GroupFact {
+        id: group,
+        name: "below".into(),
+        runs: 3,
+        key: None,
+        parent: Some(parent.id),
+        ..history.groups[0].clone()
+    };
+    history.groups.push(fact);
+    history
+}
+
+#[test]
+fn a_step_that_starts_runs_has_one_group_that_ended_before_it() {
+    assert_eq!(check(&family()), Verdict::default());
+    let spoilt = |spoil: fn(&mut History)| {
+        let mut history = family();
+        spoil(&mut history);
+        let mut found: Vec<Invariant> = check(&history).violations.into_iter().map(|it| it.invariant).collect();
+        found.dedup();
+        found
+    };
+    let spoils: [fn(&mut History); 6] = [
+        |it| drop(it.groups.pop()),
+        |it| it.groups.push(GroupFact { id: GroupId(60), ..it.groups[1].clone() }),
+        |it| it.groups[1].failed = 1,
+        |it| it.groups[1].parent = Some(StepId(2)),
+        |it| it.events.retain(|it| it.group != Some(GroupId(50)) || it.kind != EventKind::GroupEnd),
+        |it| it.events.reverse(),
+    ];
+    for (at, spoil) in spoils.into_iter().enumerate() {
+        assert!(spoilt(spoil).contains(&Invariant::OneFamily), "spoil {at} is not seen");
+    }
 }
 
 #[test]
@@ -394,6 +444,7 @@ fn an_instant_of_the_schedule_starts_one_group() {
                     cancelled,
                     epoch,
                     key,
+                    parent: None,
                 });
             }
         }

@@ -1,9 +1,9 @@
 //! One transaction of the writer: runs many requests and closures, one after another.
 
 use crate::store::{
-    claim, delayed,
+    cancel, claim, delayed,
     error::{Error, Result},
-    event, group,
+    event, group_end,
     jobs::{Job, Shared, Waiting, Work},
     memory::Memory,
     reply::{Answer, Reply, lock},
@@ -97,12 +97,12 @@ fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
 /// The outer error means that the savepoint itself failed, so the content of the transaction is unknown.
 fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     let Some(work) = work else { return Ok(Err(Error::Aborted)) };
-    group::apply_sums(tx)?;
+    flush(tx)?;
     tx.execute("SAVEPOINT closure", [])?;
     let events = tx.memory().events.len();
     let outcome = catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or(Err(Error::Panicked));
     // Inside the savepoint, so that a failure to write the sums undoes the closure too.
-    let outcome = outcome.and_then(|answer| group::apply_sums(tx).map(|()| answer));
+    let outcome = outcome.and_then(|answer| flush(tx).map(|()| answer));
     if tx.is_autocommit() {
         return Ok(Err(outcome.err().unwrap_or(Error::Aborted)));
     }
@@ -130,9 +130,15 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     }
 }
 
+/// Cancels the groups of steps that were asked to stop, and writes the sums.
+fn flush(tx: &WriteTx) -> Result<()> {
+    cancel::below(tx)?;
+    group_end::apply_sums(tx)
+}
+
 /// Writes the sums, events and counters of the whole batch, once.
 pub(in crate::store) fn finish(tx: &WriteTx) -> Result<()> {
-    group::apply_sums(tx)?;
+    flush(tx)?;
     event::append(tx)?;
     tx.save_counters()
 }

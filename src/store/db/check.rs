@@ -274,6 +274,29 @@ const RULES: &[(&str, &str)] = &[
              OR (n.run_id > 0 AND r.group_id IS NOT n.group_id)",
     ),
     (
+        "was started by a step that is gone, or by one of another group",
+        "SELECT 'g' || c.group_id FROM child_group c LEFT JOIN step s ON s.id = c.step_id JOIN run_group p ON p.id = c.group_id
+          WHERE s.group_id IS NOT c.parent AND p.ended IS NULL",
+    ),
+    (
+        "is open, but the step that started it has ended",
+        formatcp!("SELECT 'g' || g.id FROM child_group c JOIN run_group g ON g.id = c.group_id LEFT JOIN step s ON s.id = c.step_id
+          WHERE g.ended IS NULL AND g.cancelling = 0 AND g.phase <> {PHASE_BUILDING} AND (s.ended IS NOT NULL OR c.past = 1)"),
+    ),
+    (
+        "waits for a group that has ended, or that it did not start",
+        "SELECT 's' || w.step_id FROM waiting w LEFT JOIN child_group c ON c.group_id = w.children AND c.step_id = w.step_id
+           LEFT JOIN run_group g ON g.id = w.children
+          WHERE w.children IS NOT NULL AND (c.group_id IS NULL OR c.past = 1 OR g.ended IS NOT NULL)",
+    ),
+    (
+        "counts other runs as open side by side than there are",
+        formatcp!("SELECT 'g' || c.group_id FROM child_group c JOIN run_group g ON g.id = c.group_id
+           JOIN group_detail d ON d.group_id = c.group_id
+          WHERE c.at_most IS NOT NULL AND g.ended IS NULL AND g.phase = {PHASE_LIVE}
+            AND c.active <> (SELECT count(*) FROM run r WHERE r.group_id = c.group_id AND r.id <= d.opened AND r.ended IS NULL)"),
+    ),
+    (
         "settled twice under one token",
         "SELECT 's' || s.id FROM step s JOIN lease l ON l.step_id = s.id AND l.token = s.token",
     ),
@@ -314,7 +337,8 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
             formatcp!(
                 "SELECT r.id, r.group_id, r.definition_id, r.first_step, r.unfinished, r.failed, r.cancelled,
                     r.ended IS NOT NULL, g.phase <> {PHASE_BUILDING} AND
-                    CASE g.phase WHEN {PHASE_REOPENING} THEN d.concurrency = '' ELSE d.opened >= r.id END
+                    CASE g.phase WHEN {PHASE_REOPENING} THEN d.concurrency = ''
+                        AND NOT EXISTS (SELECT 1 FROM child_group c WHERE c.group_id = g.id AND c.at_most IS NOT NULL) ELSE d.opened >= r.id END
                FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
               WHERE r.id > ?1 AND g.phase < {PHASE_PRUNING} ORDER BY r.id LIMIT ?2"
             ),

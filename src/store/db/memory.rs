@@ -73,6 +73,8 @@ pub(in crate::store) struct Sums {
     pub ended: i64,
     pub failed: i64,
     pub cancelled: i64,
+    /// Of a limited group: those that make room for others.
+    pub freed: i64,
 }
 
 #[derive(Debug, Default)]
@@ -103,9 +105,19 @@ pub(in crate::store) struct Memory {
     pub holders: HashSet<StepId>,
     pub demands: HashMap<DemandId, Arc<KnownDemand>>,
     pub demand_ids: HashMap<(String, BTreeMap<String, Capacity>), DemandId>,
+    /// Whether any step has started a group.
+    pub families: bool,
+    /// Open groups of which only some runs are open side by side.
+    pub limited: HashSet<GroupId>,
+    /// Whether any group has steps that run after its runs.
+    pub collects: bool,
+    /// Open groups of which these steps have not been opened.
+    pub collecting: HashSet<GroupId>,
     /// Groups whose turn came, as far as they are not opened to their last run.
     pub opening: Vec<GroupId>,
     // Of the running transaction only.
+    /// Groups of steps that were asked to stop: they are cancelled before it ends.
+    pub cancel_below: Vec<GroupId>,
     pub sums: HashMap<GroupId, Sums>,
     pub events: Vec<Event>,
     /// Something became claimable, or due earlier: consumers should look.
@@ -148,6 +160,18 @@ impl Memory {
         memory.holders.extend(tx.rows("SELECT step_id FROM holding", [], step)?);
         if memory.concurrency {
             memory.opening = half_opened(tx)?;
+        }
+        memory.collects = tx.row("SELECT 1 FROM collect LIMIT 1", [], |_| Ok(()))?.is_some();
+        if memory.collects {
+            let collecting = "SELECT k.group_id FROM collect k JOIN run_group g ON g.id = k.group_id
+                               JOIN group_detail d ON d.group_id = k.group_id WHERE g.ended IS NULL AND d.open_until < k.run_id";
+            memory.collecting.extend(tx.rows(collecting, [], |row| row.get(0).map(GroupId))?);
+        }
+        memory.families = tx.row("SELECT 1 FROM child_group LIMIT 1", [], |_| Ok(()))?.is_some();
+        if memory.families {
+            let limited = "SELECT c.group_id FROM child_group c JOIN run_group g ON g.id = c.group_id
+                            WHERE c.at_most IS NOT NULL AND g.ended IS NULL";
+            memory.limited.extend(tx.rows(limited, [], |row| row.get(0).map(GroupId))?);
         }
         Ok(memory)
     }

@@ -49,6 +49,11 @@ const HOT: &[HotStatement] = &[
         &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=?)"],
     ),
     hot(
+        "claimable steps of groups below a scope",
+        ready::BELOW_SCOPE,
+        &["SEARCH ready USING INDEX ready_below (scope=? AND queue=?)"],
+    ),
+    hot(
         "take out of ready",
         ready::DELETE,
         &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=? AND step_id=?)"],

@@ -89,6 +89,19 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     Ok(changed == 1)
 }
 
+/// Cancels the groups of steps that were asked to stop in this transaction. One that is still being submitted is cancelled when that
+/// is done.
+pub(in crate::store) fn below(tx: &WriteTx) -> Result<()> {
+    let groups = std::mem::take(&mut tx.memory().cancel_below);
+    for id in groups {
+        match group(tx, id) {
+            Err(Error::Conflict { .. }) => {}
+            done => drop(done?),
+        }
+    }
+    Ok(())
+}
+
 /// Cancels the waiting steps of a group that is being cancelled, until about `limit` rows are written. Begin with run 0 and
 /// continue from the returned id; None at the end. Starting again is harmless.
 pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {

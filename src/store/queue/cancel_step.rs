@@ -2,13 +2,14 @@
 
 use crate::model::code::{OUTCOME_CANCELLED, STEP_CANCELLED, STEP_COMPLETED};
 use crate::model::{StepId, StepState};
-use crate::store::{blocked, error::Result, params::params, ready, step::StepRow, tx::WriteTx, waiting};
+use crate::store::{blocked, child_group, error::Result, params::params, ready, step::StepRow, tx::WriteTx, waiting};
 use const_format::formatcp;
 
-/// Asks the worker of a running step to stop it. None: it does not run; false: it was asked before.
+/// Asks the worker of a running step to stop it, or the runs that a step waits for. None: it neither runs nor waits for any; false: it
+/// was asked before.
 pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
     let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<i64>(0))?;
-    let Some(token) = token else { return Ok(None) };
+    let Some(token) = token else { return child_group::ask(tx, id) };
     let changed = tx.execute(
         "INSERT INTO cancel_request(step_id, token, at) VALUES (?1, ?2, ?3)
          ON CONFLICT(step_id) DO UPDATE SET token = excluded.token, at = excluded.at WHERE token <> excluded.token",
@@ -23,6 +24,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
 /// A waiting step is CANCELLED immediately; if it was claimable, the next step that its key blocks becomes claimable.
 pub(in crate::store) fn end_waiting(tx: &WriteTx, row: &StepRow) -> Result<()> {
     waiting::withdraw(tx, row)?;
+    child_group::abandon(tx, row.id)?;
     let was_ready = row.state == StepState::Open && ready::leave(tx, row)?;
     tx.execute(
         formatcp!(

@@ -126,8 +126,8 @@ fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Resu
 fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
     if let Scope::Group(group) = scope {
         let is_hooks = tx.memory().hook_type.is_some_and(|it| it.0 == queue);
-        let hooks = if is_hooks { of_group_alone(tx, group.hooks(), queue, limit)? } else { Vec::new() };
-        return if hooks.is_empty() { of_group_alone(tx, group, queue, limit) } else { Ok(hooks) };
+        let hooks = if is_hooks { of_scope(tx, group.hooks(), queue, limit)? } else { Vec::new() };
+        return if hooks.is_empty() { of_scope(tx, group, queue, limit) } else { Ok(hooks) };
     }
     let mut window = limit;
     loop {
@@ -151,9 +151,25 @@ fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<
     }
 }
 
-fn of_group_alone(tx: &WriteTx, group: GroupId, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
+/// The next steps of a group, and of the groups that its steps started: these take turns, so that neither waits for the other.
+fn of_scope(tx: &WriteTx, group: GroupId, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
     let Some(priority) = turn::priority_of(tx, group)? else { return Ok(Vec::new()) };
-    ready::of_scope(tx, (queue, priority, group), limit)
+    let own = ready::of_scope(tx, (queue, priority, group), limit)?;
+    if !tx.memory().families {
+        return Ok(own);
+    }
+    let below = ready::below_scope(tx, queue, group, limit)?;
+    let own_first = tx.memory().counters.token.current() % 2 == 0;
+    let (mut first, mut second) = if own_first { (own, below) } else { (below, own) };
+    let mut found = Vec::with_capacity(limit);
+    first.reverse();
+    second.reverse();
+    while found.len() < limit {
+        let Some(next) = first.pop().or_else(|| second.pop()) else { break };
+        found.push(next);
+        std::mem::swap(&mut first, &mut second);
+    }
+    Ok(found)
 }
 
 /// Up to `limit` steps of these groups, each in its turn. A group whose turn comes and that has none is forgotten.

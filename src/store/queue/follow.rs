@@ -50,6 +50,7 @@ impl Graph<'_> {
     pub fn facts(&self, tx: &WriteTx) -> Result<Vec<Facts>> {
         let found = tx.rows(
             "SELECT s.id, s.state, EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
+                OR EXISTS (SELECT 1 FROM waiting w WHERE w.step_id = s.id AND w.children IS NOT NULL)
                FROM step s WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id",
             params![self.first.0, self.first.0 + self.shape.shape.steps.len() as i64],
             |row| Ok((StepId(row.get(0)?), row.get::<i64>(1)?, row.get::<bool>(2)?)),

@@ -22,7 +22,8 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_BLOCKED}
                                AND type_id NOT IN (SELECT id FROM step_type WHERE paused))
                  OR EXISTS (SELECT 1 FROM waiting WHERE kind = {WAIT_TIME})
-                 OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)"
+                 OR EXISTS (SELECT 1 FROM group_detail d WHERE d.opened < d.open_until
+                               AND NOT EXISTS (SELECT 1 FROM child_group c WHERE c.group_id = d.group_id AND c.active >= c.at_most))"
             ),
             [],
             |row| row.get::<bool>(0),

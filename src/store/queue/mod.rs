@@ -30,6 +30,7 @@ pub(in crate::store) mod resource;
 pub mod resource_key;
 pub mod resource_lock;
 pub mod retry;
+pub(in crate::store) mod retry_facts;
 pub mod settle;
 pub mod step;
 pub mod step_cache;

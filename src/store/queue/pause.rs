@@ -5,6 +5,7 @@ use crate::model::code::STEP_PAUSED;
 use crate::model::{EventKind, GroupId, StepId, StepState};
 use crate::store::{
     blocked,
+    child_group::{self, Inherits},
     error::{Error, Result},
     event::{self, About},
     group,
@@ -63,8 +64,31 @@ pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
     )
 }
 
-/// Lifts the pause; `resume_slice` moves the paused steps back. False: it was not paused.
+/// Takes over the pause of its parent, or the end of that, for a group that a step started. True: it did, so groups below it have
+/// to as well; after the end of a pause `resume_slice` moves the paused steps back.
+pub fn inherit(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    match child_group::inherits(tx, id)? {
+        Inherits::Pause => {
+            set(tx, id, "with its parent".into())?;
+            child_group::set_held(tx, id, true)?;
+            Ok(true)
+        }
+        Inherits::Resume => {
+            resume(tx, id, "with its parent".into())?;
+            child_group::set_held(tx, id, false)?;
+            Ok(true)
+        }
+        Inherits::Nothing => Ok(false),
+    }
+}
+
+/// Lifts the pause; `resume_slice` moves the paused steps back. False: it was not paused. Refused while the group of the step that
+/// started it is paused.
 pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    if let Some(parent) = child_group::is_held(tx, id)? {
+        let reason = format!("{id} is paused because {parent} is: resume that, with `windlass resume {parent}`");
+        return Err(Error::conflict(reason));
+    }
     resume(tx, id, String::new())
 }
 

@@ -207,6 +207,16 @@ pub(in crate::store) const OF_SCOPE: &str = formatcp!(
       ORDER BY step_id LIMIT ?4"
 );
 
+/// The claimable steps of the groups that steps of a scope started, the oldest runs first.
+pub(in crate::store) fn below_scope(tx: &ReadTx, queue: i64, scope: GroupId, limit: usize) -> Result<Vec<ReadyRow>> {
+    tx.rows(BELOW_SCOPE, [queue, scope.0, limit as i64], read)
+}
+
+pub(in crate::store) const BELOW_SCOPE: &str = formatcp!(
+    "SELECT {COLUMNS} FROM ready WHERE scope = ?2 AND queue = ?1 AND scope > 0 AND scope <> group_id
+      ORDER BY step_id LIMIT ?3"
+);
+
 /// Up to `limit` rows of the shared queue after a place, in the order of the table.
 pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: usize) -> Result<Vec<ReadyRow>> {
     let from = after.unwrap_or(Place::START);

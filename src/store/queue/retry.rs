@@ -9,7 +9,9 @@ use crate::decide::rerun;
 use crate::model::code::{PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED, STEP_OPEN};
 use crate::model::{DefinitionId, EventKind, GroupId, GroupPhase, KeepReason, OutputId, RunId, StepId, StepState};
 use crate::store::{
-    attempt, concurrency, document,
+    attempt,
+    child_group::{self, NewChild},
+    collect, concurrency, document,
     error::{Error, Result},
     event::{self, About},
     follow::Graph,
@@ -18,6 +20,7 @@ use crate::store::{
     memory::KnownShape,
     params::params,
     redefine::{redefine, set_keys},
+    retry_facts::{Facts, OPENED, begin_epoch, count_reopened, facts},
     run, step,
     tx::{ReadTx, WriteTx},
 };
@@ -34,6 +37,8 @@ pub struct Again {
     pub definition: Option<DefinitionId>,
     /// The number of the step from which they run again, however they ended. None: what failed or was cancelled does.
     pub from: Option<usize>,
+    /// That of the steps that run after the runs of the group.
+    pub collect: Option<DefinitionId>,
 }
 
 pub use crate::store::redefine::Takes;
@@ -50,10 +55,22 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     group_again(tx, id, Again::default())
 }
 
-/// Re-opens a group that has ended; its epoch grows, and it can end once more. `group_slice` re-opens its runs.
+/// Re-opens a group that has ended; its epoch grows, and it can end once more. `group_slice` re-opens its runs. Refused for a group
+/// that a step started: the step is to be retried.
 ///
 /// False: no run of it is to run again. A group that is already being re-opened stays unchanged.
 pub fn group_again(tx: &WriteTx, id: GroupId, again: Again) -> Result<bool> {
+    child_group::refuse_alone(tx, id)?;
+    open_again(tx, id, again)
+}
+
+/// Re-opens the group of a step that was retried, in the transaction that says so.
+pub fn child_again(tx: &WriteTx, id: GroupId, again: Again, child: &NewChild) -> Result<bool> {
+    child_group::reopened(tx, child)?;
+    open_again(tx, id, again)
+}
+
+fn open_again(tx: &WriteTx, id: GroupId, again: Again) -> Result<bool> {
     let found = tx.row(
         formatcp!(
             "SELECT phase, ended IS NOT NULL, failed + cancelled FROM run_group WHERE id = ?1
@@ -89,6 +106,7 @@ pub fn group_again(tx: &WriteTx, id: GroupId, again: Again) -> Result<bool> {
           WHERE group_id = ?1",
         params![id.0, again.definition.map(|it| it.0), again.from.map(|it| it as i64)],
     )?;
+    collect::hold(tx, id, again.collect)?;
     concurrency::enter_again(tx, id)?;
     event::note(tx, EventKind::Retry, About::group(id))?;
     Ok(true)
@@ -102,11 +120,14 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize, keys: Option<&Keys>)
     let runs = tx.rows(NEXT, params![id.0, opened.0, SCAN as i64, how.from.is_some()], |row| {
         Ok((RunId(row.get(0)?), row.get::<bool>(1)?))
     })?;
+    let collect = collect::run_if_any(tx, id)?;
     let mut written = 0;
     let mut more = runs.len() == SCAN;
     let mut reached = opened;
     for (run, is_again) in &runs {
-        if *is_again {
+        if Some(*run) == collect {
+            written += reopen_collector(tx, id, 1)?;
+        } else if *is_again {
             let own = keys.and_then(|it| it.get(run));
             if keys.is_some() && own.is_none() {
                 more = true;
@@ -135,11 +156,13 @@ const NEXT: &str = "SELECT id, ended IS NOT NULL AND (?4 OR failed + cancelled >
 
 /// How far a group is re-opened, how, and whether its steps are put in place at once; None: it is not being re-opened.
 ///
-/// Where groups must not overlap, the steps are put in place like those of a new group, when its turn has come.
+/// Where groups must not overlap, or only some runs go side by side, the steps are put in place like those of a new group, when their
+/// turn has come.
 fn reopening(tx: &ReadTx, id: GroupId) -> Result<Option<(RunId, Again, bool)>> {
     tx.row(
         formatcp!(
-            "SELECT d.opened, d.retry_as, d.retry_from, d.concurrency = '' FROM run_group g
+            "SELECT d.opened, d.retry_as, d.retry_from, d.concurrency = '' AND NOT EXISTS (SELECT 1 FROM child_group c
+                WHERE c.group_id = g.id AND c.at_most IS NOT NULL) FROM run_group g
                JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1 AND g.phase = {PHASE_REOPENING}"
         ),
         [id.0],
@@ -147,6 +170,7 @@ fn reopening(tx: &ReadTx, id: GroupId) -> Result<Option<(RunId, Again, bool)>> {
             let again = Again {
                 definition: row.get::<Option<i64>>(1)?.map(DefinitionId),
                 from: row.get::<Option<i64>>(2)?.map(|it| it as usize),
+                collect: None,
             };
             Ok((RunId(row.get(0)?), again, row.get(3)?))
         },
@@ -156,7 +180,9 @@ fn reopening(tx: &ReadTx, id: GroupId) -> Result<Option<(RunId, Again, bool)>> {
 /// The next runs of a group that is being re-opened under another definition, with their items; that definition. None: its runs keep
 /// their own.
 pub fn to_open(tx: &ReadTx, id: GroupId, limit: usize) -> Result<Option<(DefinitionId, Items)>> {
-    let Some((opened, Again { definition: Some(definition), from }, _)) = reopening(tx, id)? else { return Ok(None) };
+    let Some((opened, Again { definition: Some(definition), from, .. }, _)) = reopening(tx, id)? else {
+        return Ok(None);
+    };
     Ok(Some((definition, items(tx, id, opened, from.is_some(), limit)?)))
 }
 
@@ -165,6 +191,7 @@ pub fn items(tx: &ReadTx, id: GroupId, after: RunId, all: bool, limit: usize) ->
     tx.rows(
         "SELECT r.id, i.item FROM run r JOIN item i ON i.run_id = r.id
           WHERE r.group_id = ?1 AND r.id > ?2 AND r.ended IS NOT NULL AND (?4 OR r.failed + r.cancelled > 0)
+            AND NOT EXISTS (SELECT 1 FROM collect k WHERE k.group_id = r.group_id AND k.run_id = r.id)
           ORDER BY r.id LIMIT ?3",
         params![id.0, after.0, limit as i64, all],
         |row| Ok((RunId(row.get(0)?), row.get(1)?)),
@@ -180,11 +207,6 @@ pub(in crate::store) fn stop(tx: &WriteTx, id: GroupId) -> Result<()> {
     }
     Ok(())
 }
-
-/// All runs of a group that had ended are where they belong, but where groups must not overlap: there they are opened when the
-/// group has its turn.
-const OPENED: &str =
-    "UPDATE group_detail SET opened = CASE WHEN concurrency = '' THEN open_until ELSE 0 END WHERE group_id = ?1";
 
 /// Groups that are being re-opened.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
@@ -206,6 +228,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
 pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Takes>) -> Result<usize> {
     let facts = facts(tx, id)?;
     let group = facts.group;
+    child_group::refuse_alone(tx, group)?;
     if !facts.ended {
         return Err(Error::conflict(format!("{id} has not ended yet: wait for it or cancel it first")));
     }
@@ -213,9 +236,56 @@ pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Takes>) ->
     if facts.lost == 0 && again.from.is_none() {
         return Ok(0);
     }
+    refuse_collected(tx, &facts)?;
     begin_epoch(tx, &facts)?;
     event::note(tx, EventKind::Retry, About::run(group, id))?;
-    reopen(tx, facts.run, group, facts.places(), again, keys)
+    let opened = reopen(tx, facts.run, group, facts.places(), again, keys)?;
+    collect_again(tx, &facts)?;
+    Ok(opened)
+}
+
+/// The steps that run after the runs of a group run again when another run does, all of them; else what failed of them.
+fn reopen_collector(tx: &WriteTx, group: GroupId, held: i64) -> Result<usize> {
+    let Some(it) = collect::collector(tx, group, held)?.filter(|it| it.ended && (it.lost || it.others)) else {
+        return Ok(0);
+    };
+    let (first, before, shape) = redefine(tx, it.run, Some(it.definition))?;
+    let graph = Graph { group, run: it.run, first, shape: &shape, opened: false };
+    let facts = graph.facts(tx)?;
+    let states: Vec<StepState> = facts.iter().map(|it| it.state).collect();
+    let again = match it.others {
+        true => (0..states.len()).collect(),
+        false => flow::reopened(&before.shape, &shape.shape, &states),
+    };
+    count_reopened(tx, it.run, group)?;
+    set_counts(tx, it.run, &shape, &facts, &again)?;
+    open(tx, &graph, &facts, &again)?;
+    Ok(again.len() + 3)
+}
+
+/// Refuses to open a run again while the steps that follow all runs are at work.
+fn refuse_collected(tx: &WriteTx, facts: &Facts) -> Result<()> {
+    let Some(it) = collect::collector(tx, facts.group, 0)?.filter(|it| it.run != facts.run && !facts.group_ended)
+    else {
+        return Ok(());
+    };
+    match it.ended || run::is_opened(tx, it.run)? {
+        true => {
+            let reason =
+                format!("{} collects the results of {} already: wait until the group has ended", it.run, facts.group);
+            Err(Error::conflict(reason))
+        }
+        false => Ok(()),
+    }
+}
+
+/// A run of a group that had ended is open again: the steps that follow all runs wait for it.
+fn collect_again(tx: &WriteTx, facts: &Facts) -> Result<()> {
+    if facts.group_ended && collect::run_if_any(tx, facts.group)?.is_some_and(|it| it != facts.run) {
+        collect::hold(tx, facts.group, None)?;
+        reopen_collector(tx, facts.group, 0)?;
+    }
+    Ok(())
 }
 
 /// Steps of a run that FAILED or were CANCELLED become PENDING, with those behind them whose end came from theirs; or the steps from
@@ -232,6 +302,9 @@ fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool, how: Again, ke
         None => flow::reopened(&before.shape, &shape.shape, &states),
     };
     count_reopened(tx, run, group)?;
+    if opened {
+        child_group::count_active(tx, group, 1)?;
+    }
     set_counts(tx, run, &shape, &facts, &again)?;
     set_keys(tx, first, &again, keys)?;
     if let Some(no) = how.from {
@@ -239,6 +312,9 @@ fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool, how: Again, ke
             "INSERT INTO rerun(run_id, no) VALUES (?1, ?2) ON CONFLICT(run_id) DO UPDATE SET no = excluded.no",
             params![run.0, no as i64],
         )?;
+    }
+    if let Some(no) = how.from {
+        child_group::put_aside(tx, StepId(first.0 + no as i64))?;
     }
     open(tx, &graph, &facts, &again)?;
     document::reopen(tx, run, how.from.is_some())?;
@@ -261,7 +337,9 @@ fn open(tx: &WriteTx, graph: &Graph<'_>, before: &[StepFacts], again: &[usize]) 
         let id = StepId(graph.first.0 + no as i64);
         if before[no].state == StepState::Completed {
             give_up_success(tx, id)?;
+            child_group::put_aside(tx, id)?;
         }
+        child_group::reopen(tx, id)?;
         reset(tx, id, waits.unwrap_or(0))?;
     }
     let is_left = |it: &&Change| match it.1 {
@@ -328,6 +406,7 @@ pub fn step_again(tx: &WriteTx, id: StepId, definition: Option<DefinitionId>, ke
         return Err(Error::conflict(format!("{id} has not ended yet: wait for it or cancel it first")));
     }
     let facts = facts(tx, row.run)?;
+    child_group::refuse_alone(tx, facts.group)?;
     facts.refuse_unless_still()?;
     if definition.is_some() && !facts.ended {
         return Err(Error::conflict(format!("{} has not ended yet: wait for it or cancel it first", row.run)));
@@ -344,10 +423,12 @@ pub fn step_again(tx: &WriteTx, id: StepId, definition: Option<DefinitionId>, ke
         let begun = named(begun);
         return Err(Error::conflict(format!("{begun} follows {id} and has begun: wait until it ends, or cancel it")));
     }
+    refuse_collected(tx, &facts)?;
     event::note(tx, EventKind::Retry, About::step(facts.group, row.run, id))?;
     reopen_run(tx, &facts, &shape, &steps, &again)?;
     set_keys(tx, first, &again, keys)?;
     open(tx, &graph, &steps, &again)?;
+    collect_again(tx, &facts)?;
     document::reopen(tx, row.run, false)?;
     Ok(again.len())
 }
@@ -357,6 +438,9 @@ fn reopen_run(tx: &WriteTx, facts: &Facts, shape: &KnownShape, steps: &[StepFact
     if facts.ended {
         begin_epoch(tx, facts)?;
         count_reopened(tx, facts.run, facts.group)?;
+        if facts.places() {
+            child_group::count_active(tx, facts.group, 1)?;
+        }
         return set_counts(tx, facts.run, shape, steps, again);
     }
     if !shape.chain {
@@ -384,82 +468,4 @@ fn left(shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> (i64, i64) 
     let left = || (0..steps.len()).filter(|no| !again.contains(no)).filter_map(|no| ends[no]);
     let failed = left().filter(|end| *end == End::Failed { allowed: false }).count() as i64;
     (failed, left().filter(|end| matches!(end, End::Cancelled { .. })).count() as i64)
-}
-
-/// What a run and its group are.
-struct Facts {
-    group: GroupId,
-    run: RunId,
-    ended: bool,
-    lost: i64,
-    phase: i64,
-    cancelling: bool,
-    group_ended: bool,
-    opened: bool,
-    /// Its group must not overlap with others.
-    concurrency: bool,
-}
-
-fn facts(tx: &WriteTx, run: RunId) -> Result<Facts> {
-    tx.row(
-        formatcp!("SELECT r.group_id, r.ended IS NOT NULL, r.failed + r.cancelled, g.phase, g.cancelling, g.ended IS NOT NULL,
-                d.opened >= r.id, d.concurrency <> ''
-           FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
-          WHERE r.id = ?1 AND g.phase < {PHASE_PRUNING}"),
-        [run.0],
-        |row| {
-            Ok(Facts {
-                group: GroupId(row.get(0)?),
-                run,
-                ended: row.get(1)?,
-                lost: row.get(2)?,
-                phase: row.get(3)?,
-                cancelling: row.get(4)?,
-                group_ended: row.get(5)?,
-                opened: row.get(6)?,
-                concurrency: row.get(7)?,
-            })
-        },
-    )?
-    .ok_or_else(|| Error::not_found(run))
-}
-
-impl Facts {
-    /// Whether steps that wait for nothing are put in place at once; else the opening of the group does it.
-    fn places(&self) -> bool {
-        if self.group_ended { !self.concurrency } else { self.opened }
-    }
-
-    fn refuse_unless_still(&self) -> Result<()> {
-        let group = self.group;
-        if self.cancelling {
-            return Err(Error::conflict(format!("{group} is being cancelled: wait until it has ended")));
-        }
-        if self.phase != PHASE_LIVE {
-            return Err(Error::conflict(format!("{group} is being submitted or retried: try again in a moment")));
-        }
-        Ok(())
-    }
-}
-
-/// The epoch distinguishes hooks and group ends, so that a second end is reported again.
-fn begin_epoch(tx: &WriteTx, facts: &Facts) -> Result<()> {
-    tx.execute("UPDATE run_group SET epoch = epoch + 1, ended = NULL WHERE id = ?1", [facts.group.0])?;
-    if facts.group_ended {
-        tx.execute(OPENED, [facts.group.0])?;
-        concurrency::enter_again(tx, facts.group)?;
-        tx.memory().opening.push(facts.group);
-    }
-    Ok(())
-}
-
-/// The group counts one open run more; to be called while the run still says how it had ended.
-fn count_reopened(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
-    tx.execute(
-        "UPDATE run_group SET unfinished = unfinished + 1,
-                failed = failed - (SELECT failed > 0 FROM run WHERE id = ?2),
-                cancelled = cancelled - (SELECT failed = 0 AND cancelled > 0 FROM run WHERE id = ?2) WHERE id = ?1",
-        params![group.0, run.0],
-    )?;
-    Ok(())
 }

@@ -5,12 +5,13 @@ use crate::model::code::{
     OUTCOME_CANCELLED, OUTCOME_SKIPPED, STEP_BLOCKED, STEP_CANCELLED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN,
     STEP_PAUSED, STEP_SKIPPED,
 };
-use crate::model::{AttemptOutcome, EventKind, Lease, Outcome, OutputId, StepId, StepState, Timestamp};
+use crate::model::{AttemptOutcome, EventKind, GroupId, Lease, Outcome, OutputId, StepId, StepState, Timestamp};
 use crate::store::{
     Held, attempt,
+    child_group::{self, Ending},
     error::Result,
     event::{self, About},
-    follow,
+    follow, hold,
     lease::{self, Live},
     memory::KnownShape,
     output::{self, NewOutput},
@@ -60,6 +61,10 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
         Settlement::Release { record, .. } if asked => {
             attempt::record(tx, live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
             cancelled(tx, live)?;
+        }
+        Settlement::Wait { wait: NewWait { on: WaitsFor::Children(group), .. } } if asked => {
+            child_group::cancel(tx, *group)?;
+            apply(tx, live, settlement, false)?;
         }
         Settlement::Recompute { .. } | Settlement::Wait { .. } if asked => {
             attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
@@ -122,6 +127,9 @@ fn release(tx: &WriteTx, live: &Live, record: Option<&attempt::Record>, due: Tim
 
 /// A step waits from now on, or goes on at once if what it waits for is there already.
 fn begin_wait(tx: &WriteTx, live: &Live, new: &NewWait) -> Result<()> {
+    if let WaitsFor::Children(group) = &new.on {
+        return wait_for_group(tx, live, new, *group);
+    }
     if let WaitsFor::Signal(name) = &new.on
         && let Some(signal) = waiting::signal(tx, live.group, live.run, name)?
     {
@@ -132,6 +140,23 @@ fn begin_wait(tx: &WriteTx, live: &Live, new: &NewWait) -> Result<()> {
         return end_wait(tx, live, &wait::time_is_up(kind, new.otherwise, new.detail.within, signal), None);
     }
     waiting::park(tx, live, new)
+}
+
+/// A step waits for a group that it started, which may have ended before.
+fn wait_for_group(tx: &WriteTx, live: &Live, new: &NewWait, group: GroupId) -> Result<()> {
+    let cancelling = tx.memory().cancelling_groups.contains(&live.group);
+    if cancelling && hold::holds_back(tx, live.group, live.run, live.lease.step)? {
+        child_group::cancel(tx, group)?;
+    }
+    match child_group::ending(tx, group)? {
+        Ending::NotYet => waiting::park(tx, live, new),
+        Ending::Again => give_back(tx, live, live.due, false),
+        Ending::Cancelled => {
+            attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
+            cancelled(tx, live)
+        }
+        Ending::Ends(end, told) => end_wait(tx, live, &end, Some(&told)),
+    }
 }
 
 /// Ends a step that waited. `told`: what the record of its attempt keeps of the answer, as a JSON object.
@@ -242,6 +267,8 @@ fn go_on(tx: &WriteTx, live: &Live) -> Result<()> {
 /// Writes the end of a failed or cancelled step.
 fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, crashed: bool) -> Result<()> {
     let failed = i64::from(state == StepState::Failed);
+    // It may have started a group in an attempt that died.
+    child_group::abandon(tx, live.lease.step)?;
     tx.execute(
         formatcp!(
             "UPDATE step SET state = ?2, token = ?3, worker = ?4, started = ?5, ended = ?6, attempts = attempts + 1,

@@ -17,6 +17,8 @@ pub struct GroupFact {
     pub cancelled: i64,
     pub epoch: i64,
     pub key: Option<String>,
+    /// The step that started it.
+    pub parent: Option<StepId>,
 }
 
 /// The row of a step.
@@ -67,7 +69,7 @@ pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
     tx.rows(
         formatcp!(
             "SELECT g.id, w.name, d.name, d.runs, g.ended IS NOT NULL, g.failed, g.cancelled, g.epoch,
-                (SELECT k.key FROM submit_key k WHERE k.group_id = g.id)
+                (SELECT k.key FROM submit_key k WHERE k.group_id = g.id), (SELECT c.step_id FROM child_group c WHERE c.group_id = g.id)
            FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id
           WHERE g.phase <> {PHASE_BUILDING} AND g.id > 0 ORDER BY g.id"
         ),
@@ -83,6 +85,7 @@ pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
                 cancelled: row.get(6)?,
                 epoch: row.get(7)?,
                 key: row.get(8)?,
+                parent: row.get::<Option<i64>>(9)?.map(StepId),
             })
         },
     )

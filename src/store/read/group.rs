@@ -3,6 +3,7 @@
 //! SQLite only: JSON functions.
 
 use super::{
+    below::{GroupBelow, below},
     failure::allowed_failures,
     hook::{FAILED_HOOKS, FailedHook, failed_hooks},
 };
@@ -12,7 +13,7 @@ use crate::decide::{
 };
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, WAIT_APPROVAL};
 use crate::{
-    model::{DefinitionId, GroupId, Millis, Status, Timestamp},
+    model::{DefinitionId, GroupId, Millis, Status, StepId, Timestamp},
     store::{
         error::{Error, Result},
         params::params,
@@ -30,6 +31,20 @@ pub struct GroupFilter {
     pub status: Option<Status>,
     pub before: Option<GroupId>,
     pub limit: usize,
+    /// Which of the groups that steps started are listed, too.
+    pub below: Below,
+}
+
+/// Which of the groups that steps started are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Below {
+    /// None of them.
+    #[default]
+    Nothing,
+    /// Those, and no others, that steps of this group started.
+    Of(GroupId),
+    /// All of them, among the others.
+    All,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -44,7 +59,7 @@ pub struct GroupRow {
     pub ended_runs: i64,
     pub failed: i64,
     pub cancelled: i64,
-    /// Running steps.
+    /// Running steps, with those of the groups that its steps started.
     pub running: i64,
     /// Steps that wait for a time, a person, a signal or their children, without a worker.
     pub waiting: i64,
@@ -68,6 +83,9 @@ pub struct GroupRow {
     pub concurrency: Option<String>,
     /// The group with the same `concurrency` that runs before it. Null: it has the turn, or has ended.
     pub waits_for: Option<GroupId>,
+    /// The step that started it, and the group of that step. Null: no step did.
+    pub parent_step: Option<StepId>,
+    pub parent_group: Option<GroupId>,
     /// A paused type that prevents the group from starting any step.
     #[serde(skip)]
     pub type_paused: Option<String>,
@@ -97,6 +115,8 @@ pub struct GroupDetails {
     pub allowed_failures: i64,
     /// Newest first, at most 20.
     pub failed_hooks: Vec<FailedHook>,
+    /// The groups that its steps started, each before those that its own steps started; at most 100.
+    pub below: Vec<GroupBelow>,
 }
 
 const COLUMNS: &str = formatcp!(
@@ -104,8 +124,8 @@ const COLUMNS: &str = formatcp!(
     g.paused, g.cancelling, g.phase = {PHASE_BUILDING}, g.scope > 0, g.epoch, d.priority, d.created,
     CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END, d.weight, nullif(d.concurrency, ''),
     CASE WHEN d.concurrency <> '' AND g.ended IS NULL THEN (SELECT b.group_id FROM concurrency c JOIN concurrency b
-      ON b.name = c.name AND b.no < c.no WHERE c.group_id = g.id ORDER BY b.no LIMIT 1) END
-   FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < {PHASE_PRUNING}
+      ON b.name = c.name AND b.no < c.no WHERE c.group_id = g.id ORDER BY b.no LIMIT 1) END, f.step_id, f.parent
+   FROM run_group g LEFT JOIN child_group f ON f.group_id = g.id JOIN group_detail d ON d.group_id = g.id AND g.phase < {PHASE_PRUNING}
    JOIN definition w ON w.id = d.definition_id"
 );
 
@@ -148,11 +168,13 @@ fn read(row: &Row, steps: &Steps) -> Result<GroupRow> {
         weight: row.get(16)?,
         concurrency: row.get(17)?,
         waits_for: row.get::<Option<i64>>(18)?.map(GroupId),
+        parent_step: row.get::<Option<i64>>(19)?.map(StepId),
+        parent_group: row.get::<Option<i64>>(20)?.map(GroupId),
         type_paused: None,
     })
 }
 
-/// How many steps of each group run now, and wait without a worker.
+/// How many steps of each group run now, with those of the groups that its steps started, and wait without a worker.
 struct Steps {
     running: HashMap<GroupId, i64>,
     waiting: HashMap<GroupId, i64>,
@@ -166,7 +188,7 @@ impl Steps {
             Ok(counts.into_iter().collect())
         };
         Ok(Steps {
-            running: counts("SELECT group_id, count(*) FROM lease GROUP BY group_id")?,
+            running: counts(RUNNING)?,
             waiting: counts("SELECT group_id, count(*) FROM waiting GROUP BY group_id")?,
             approvals: counts(formatcp!(
                 "SELECT group_id, count(*) FROM waiting WHERE kind = {WAIT_APPROVAL} GROUP BY group_id"
@@ -174,6 +196,10 @@ impl Steps {
         })
     }
 }
+
+/// From the leases, which are few, to the groups above them.
+const RUNNING: &str = "WITH RECURSIVE up(id) AS (SELECT group_id FROM lease
+      UNION ALL SELECT c.parent FROM up u JOIN child_group c ON c.group_id = u.id) SELECT id, count(*) FROM up GROUP BY id";
 
 /// Groups whose claimable steps all have paused types, each with one of these types. Reads the groups only if a type is
 /// paused.
@@ -218,7 +244,13 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
         Some(Status::Pending | Status::Running | Status::Waiting | Status::Error) => "g.ended IS NULL",
     };
     let open = matches!(filter.status, Some(Status::Pending | Status::Running | Status::Waiting | Status::Error));
-    let sql = format!("SELECT {COLUMNS} WHERE g.id < ?1 AND g.id > 0 AND {wanted} ORDER BY g.id DESC LIMIT ?2");
+    let below = match filter.below {
+        Below::Nothing => "f.group_id IS NULL".to_string(),
+        Below::Of(GroupId(parent)) => format!("f.parent = {parent}"),
+        Below::All => "1".to_string(),
+    };
+    let sql =
+        format!("SELECT {COLUMNS} WHERE g.id < ?1 AND g.id > 0 AND {wanted} AND {below} ORDER BY g.id DESC LIMIT ?2");
     let before = filter.before.map_or(i64::MAX, |it| it.0);
     let limit = if open { i64::MAX } else { filter.limit as i64 };
     let mut found = tx.rows(&sql, params![before, limit], |row| read(row, &steps))?;
@@ -248,6 +280,7 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
         steps: steps_by_status(tx, id)?,
         allowed_failures: allowed_failures(tx, id)?,
         failed_hooks: failed_hooks(tx, id, FAILED_HOOKS)?,
+        below: below(tx, id)?,
         group,
     })
 }
@@ -264,7 +297,8 @@ pub struct RunsOfDefinition {
 fn definitions(tx: &ReadTx, id: GroupId) -> Result<Vec<RunsOfDefinition>> {
     let found = tx.rows(
         "SELECT r.definition_id, w.name, count(*) FROM run r JOIN definition w ON w.id = r.definition_id
-          WHERE r.group_id = ?1 GROUP BY r.definition_id ORDER BY r.definition_id",
+          WHERE r.group_id = ?1 AND r.id NOT IN (SELECT run_id FROM collect WHERE group_id = ?1 AND run_id IS NOT NULL)
+          GROUP BY r.definition_id ORDER BY r.definition_id",
         [id.0],
         |row| {
             Ok(RunsOfDefinition {

@@ -3,6 +3,7 @@
 
 mod ahead;
 pub mod audit;
+mod below;
 mod failure;
 mod group;
 mod hook;
@@ -18,8 +19,9 @@ mod waiting;
 mod why;
 
 pub use ahead::{Ahead, GroupAhead};
+pub use below::{Children, GroupBelow, OpenRun, children};
 pub use failure::{Failure, FailureKind, failure_kinds, failures};
-pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group, worked};
+pub use group::{Below, GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group, worked};
 pub(in crate::store) use hook::FAILED as FAILED_HOOKS_OF_GROUP;
 pub use hook::{FailedHook, failed_hooks};
 pub use ids::{Numbered, ids_beginning};
@@ -30,6 +32,9 @@ pub use resource::{HeldBy, Lacks, ResourceRow, resources};
 pub use result::{RunResult, results};
 pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};
 pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED, WITH_SKIPPED, WITH_WAITING};
-pub use step::{OfHook, StepDetails, StepNeed, StepRow, cached_from, run_of_step, show_step, status_of_step};
+pub use step::{
+    OfHook, RunningStep, StepDetails, StepNeed, StepRow, cached_from, run_of_step, running_steps, show_step,
+    status_of_step,
+};
 pub use waiting::{WaitingFilter, WaitingStep, waiting};
 pub use why::{KeyFacts, Taker, Why, why};

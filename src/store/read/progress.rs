@@ -4,8 +4,9 @@
 
 use crate::model::code::{PHASE_LIVE, STEP_COMPLETED, STEP_FAILED, STEP_SKIPPED};
 use crate::{
-    model::{EventKind, GroupId, Timestamp},
+    model::{EventKind, GroupId, RunId, Timestamp},
     store::{
+        collect,
         error::{Error, Result},
         event::{self, Cursor},
         group,
@@ -26,7 +27,7 @@ pub struct Progress {
     pub ended: i64,
     pub failed: i64,
     pub cancelled: i64,
-    /// Running steps.
+    /// Running steps, with those of the groups that its steps started.
     pub running: i64,
     pub ended_at: Option<Timestamp>,
 }
@@ -35,7 +36,9 @@ pub fn progress(tx: &ReadTx, id: GroupId) -> Result<Progress> {
     tx.row(
         formatcp!(
             "SELECT d.runs, d.runs - (g.unfinished - (g.phase > {PHASE_LIVE})), g.failed, g.cancelled,
-                (SELECT count(*) FROM lease WHERE group_id = ?1), g.ended
+                (WITH RECURSIVE up(id) AS (SELECT group_id FROM lease
+                   UNION ALL SELECT c.parent FROM up u JOIN child_group c ON c.group_id = u.id)
+                 SELECT count(*) FROM up WHERE id = ?1), g.ended
            FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1"
         ),
         [id.0],
@@ -77,6 +80,8 @@ pub struct StepTally {
 #[derive(Debug, Clone)]
 pub struct Tally {
     group: GroupId,
+    /// The run of the steps that follow all runs: it is not counted.
+    collect: Option<RunId>,
     cursor: Cursor,
     pub steps: Vec<StepTally>,
 }
@@ -93,7 +98,8 @@ impl Tally {
             formatcp!(
                 "SELECT s.no, sum(s.state = {STEP_COMPLETED}), sum(s.state = {STEP_FAILED}), sum(s.state = {STEP_SKIPPED})
                       FROM run r CROSS JOIN step s
-              WHERE r.group_id = ?1 AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no"
+              WHERE r.group_id = ?1 AND r.id IS NOT (SELECT run_id FROM collect WHERE group_id = ?1)
+                AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no"
             ),
             params![id.0, steps.len() as i64],
             |row| Ok((row.get::<i64>(0)? as usize, row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?)),
@@ -105,7 +111,7 @@ impl Tally {
                 step.skipped = skipped;
             }
         }
-        Ok(Tally { group: id, cursor: event::newest(tx)?, steps })
+        Ok(Tally { group: id, collect: collect::run_of(tx, id)?, cursor: event::newest(tx)?, steps })
     }
 
     /// Reads the events since the last call.
@@ -121,7 +127,9 @@ impl Tally {
                     *self = Tally::begin(tx, self.group)?;
                     return Ok(());
                 }
-                let (Some(run), Some(step)) = (event.run, event.step) else { continue };
+                let (Some(run), Some(step)) = (event.run.filter(|it| Some(*it) != self.collect), event.step) else {
+                    continue;
+                };
                 let count: fn(&mut StepTally) -> &mut i64 = match event.kind {
                     EventKind::StepEnd => |it| &mut it.completed,
                     EventKind::StepFailed => |it| &mut it.failed,

@@ -5,7 +5,7 @@
 use super::run::{RunFilter, RunRow, runs};
 use crate::{
     model::{GroupId, RunId, Status},
-    store::{error::Result, params::params, tx::ReadTx},
+    store::{collect, error::Result, params::params, tx::ReadTx},
 };
 use std::collections::HashMap;
 
@@ -18,7 +18,10 @@ pub struct RunResult {
 
 /// The results of the next runs after `after`. Takes two statements for all of them, plus one for each failed run.
 pub fn results(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<RunResult>> {
-    let found = runs(tx, group, &RunFilter { status: None, after, limit })?;
+    let mut found = runs(tx, group, &RunFilter { status: None, after, limit })?;
+    // The steps that follow all runs are no run of an item.
+    let collect = collect::run_of(tx, group)?;
+    found.retain(|it| Some(it.id) != collect);
     let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(Vec::new()) };
     // The steps of a group's runs have the same order as the runs.
     let rows = tx.rows(

@@ -132,6 +132,27 @@ pub(super) fn steps_of_run(tx: &ReadTx, id: RunId) -> Result<Vec<StepRow>> {
 }
 
 /// The status of one step.
+/// A running step: which one of which definition it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningStep {
+    pub step: StepId,
+    pub definition: DefinitionId,
+    pub no: usize,
+}
+
+/// Steps that run now, the oldest first.
+pub fn running_steps(tx: &ReadTx, limit: usize) -> Result<Vec<RunningStep>> {
+    tx.rows(
+        "SELECT l.step_id, r.definition_id, s.no FROM lease l JOIN step s ON s.id = l.step_id JOIN run r ON r.id = l.run_id
+          ORDER BY l.started LIMIT ?1",
+        [limit as i64],
+        |row| {
+            let no = row.get::<i64>(2)?.max(0) as usize;
+            Ok(RunningStep { step: StepId(row.get(0)?), definition: DefinitionId(row.get(1)?), no })
+        },
+    )
+}
+
 pub fn status_of_step(tx: &ReadTx, id: StepId) -> Result<Status> {
     let status = tx.row("SELECT status FROM step_status WHERE id = ?1", [id.0], |row| row.get::<String>(0))?;
     let status = status.ok_or_else(|| Error::not_found(id))?;

@@ -3,6 +3,7 @@
 //! SQLite only: JSON functions.
 
 use super::ahead::{self, Ahead};
+use super::below::{self, Children};
 use super::resource::{self, Lacks};
 use super::step::{StepNeed, StepRow, find, needs};
 use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
@@ -79,6 +80,10 @@ pub struct Why {
     pub waits: Option<Waiting>,
     /// The resource that it waits for.
     pub lacks: Option<Lacks>,
+    /// The group that it started, while it waits for it.
+    pub children: Option<Children>,
+    /// Its run has not started, since so many others of its group are open side by side.
+    pub full: Option<i64>,
     pub takers: Vec<Taker>,
     /// The condition that skipped it, and the values of that condition.
     pub skipped: Option<Skip>,
@@ -123,6 +128,8 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 }),
                 waits: None,
                 lacks: None,
+                children: None,
+                full: None,
                 takers: vec![],
                 skipped: None,
                 cancel_asked: row.get(12)?,
@@ -145,14 +152,15 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         why.ahead = ahead::of(tx, id)?;
     }
     if why.step.status == Status::Waiting {
-        why.waits = waiting::get(tx, id)?;
+        (why.waits, why.children) = (waiting::get(tx, id)?, below::children(tx, id)?);
     }
+    why.full = if why.group_opening { below::full(tx, why.group)? } else { None };
     if why.step.status == Status::Skipped {
         why.skipped = attempt::skip_of(tx, id)?;
     }
     why.group_behind = behind(tx, why.group)?;
     why.group = why.group.owner();
-    why.takers = takers(tx, &why.step.step_type, why.group)?;
+    why.takers = takers(tx, &why.step.step_type, why.group, scope)?;
     Ok(why)
 }
 
@@ -192,14 +200,14 @@ fn behind(tx: &ReadTx, group: GroupId) -> Result<Option<Behind>> {
 }
 
 /// The pools of live workers for a type: its own pool, or `*` if it has none.
-fn takers(tx: &ReadTx, step_type: &str, group: GroupId) -> Result<Vec<Taker>> {
+fn takers(tx: &ReadTx, step_type: &str, group: GroupId, scope: i64) -> Result<Vec<Taker>> {
     tx.rows(
         "SELECT w.id, p.key, p.value, (SELECT count(*) FROM lease l WHERE l.worker = w.id)
            FROM worker w, json_each(w.pools) p
-          WHERE w.scope IN (0, ?2)
+          WHERE w.scope IN (0, ?2, ?3)
             AND (p.key = ?1 OR (p.key = '*' AND NOT EXISTS (SELECT 1 FROM json_each(w.pools) o WHERE o.key = ?1)))
           ORDER BY w.id",
-        params![step_type, group.0],
+        params![step_type, group.0, scope],
         |row| Ok(Taker { worker: WorkerId(row.get(0)?), pool: row.get(1)?, size: row.get(2)?, running: row.get(3)? }),
     )
 }

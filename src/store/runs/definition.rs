@@ -72,6 +72,7 @@ pub fn all(tx: &ReadTx) -> Result<Vec<Stored>> {
 pub fn of_group(tx: &ReadTx, group: GroupId) -> Result<Vec<DefinitionId>> {
     tx.rows(
         "SELECT definition_id FROM run WHERE group_id = ?1
+            AND id NOT IN (SELECT run_id FROM collect WHERE group_id = ?1 AND run_id IS NOT NULL)
           UNION SELECT definition_id FROM group_detail WHERE group_id = ?1 ORDER BY 1",
         [group.0],
         |row| row.get(0).map(DefinitionId),
@@ -81,13 +82,6 @@ pub fn of_group(tx: &ReadTx, group: GroupId) -> Result<Vec<DefinitionId>> {
 /// The definition of a run.
 pub fn of_run(tx: &ReadTx, run: RunId) -> Result<Vec<DefinitionId>> {
     tx.rows("SELECT definition_id FROM run WHERE id = ?1", [run.0], |row| row.get(0).map(DefinitionId))
-}
-
-pub(in crate::store) fn step_count(tx: &ReadTx, id: DefinitionId) -> Result<usize> {
-    let count = tx.row("SELECT json_array_length(shape, '$.steps') FROM definition WHERE id = ?1", [id.0], |row| {
-        row.get::<i64>(0)
-    })?;
-    Ok(count.unwrap_or(0) as usize)
 }
 
 /// A definition in a list.

@@ -2,17 +2,17 @@
 //!
 //! SQLite only: JSON functions.
 
-use crate::failpoint::probe::{self, Window};
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, STEP_COMPLETED};
 use crate::model::{
-    ArtifactHash, Concurrency, DefinitionId, EventKind, GroupId, GroupPhase, KeyId, ProcessIdentity, RunId, Scope,
-    Status, StepId, Timestamp,
+    ArtifactHash, Concurrency, DefinitionId, EventKind, GroupId, GroupPhase, ProcessIdentity, RunId, Scope, Status,
+    StepId, Timestamp,
 };
 use crate::store::{
     batch_group::{self, OfBatch},
     capacity::{self, NewDemand},
+    child_group::{self, NewChild},
+    collect,
     concurrency::{self, Turn},
-    definition,
     document::{self, RunDocuments},
     document_removal,
     error::{Error, Result},
@@ -23,9 +23,6 @@ use crate::store::{
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-
-/// Runs that one transaction opens besides what it is for.
-const OPEN_AT_ONCE: usize = 50;
 
 /// A submission before its first run.
 #[derive(Debug, Clone)]
@@ -53,6 +50,10 @@ pub struct NewGroup {
     pub builder: ProcessIdentity,
     /// The batch of documents that it works on.
     pub of_batch: Option<OfBatch>,
+    /// The step that starts it.
+    pub child: Option<NewChild>,
+    /// The steps that run once all of its runs have ended.
+    pub collect: Option<DefinitionId>,
 }
 
 /// The result of `create`.
@@ -136,6 +137,12 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     if let Some(alerts) = new.alerts {
         tx.execute("INSERT INTO group_alert(group_id, definition_id) VALUES (?1, ?2)", [group.0, alerts.0])?;
     }
+    if let Some(child) = &new.child {
+        child_group::insert(tx, group, child)?;
+    }
+    if let Some(definition) = new.collect {
+        collect::insert(tx, group, definition)?;
+    }
     if let Some(of) = &new.of_batch {
         batch_group::insert(tx, group, of)?;
     }
@@ -162,7 +169,9 @@ pub fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
 pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<RunId>> {
     let found = tx.row(
         formatcp!(
-            "SELECT d.definition_id, d.priority, g.scope FROM run_group g JOIN group_detail d ON d.group_id = g.id
+            "SELECT d.definition_id, d.priority, coalesce((SELECT s.scope FROM child_group c JOIN step s ON s.id = c.step_id
+                WHERE c.group_id = g.id), g.scope)
+           FROM run_group g JOIN group_detail d ON d.group_id = g.id
           WHERE g.id = ?1 AND g.phase = {PHASE_BUILDING}"
         ),
         [group.0],
@@ -200,10 +209,7 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
             document::keep(tx, run, documents)?;
         }
         for (no, kind) in shape.shape.steps.iter().enumerate() {
-            let key: Option<KeyId> = match new.keys.get(no) {
-                Some(Some(key)) => Some(resource_key::intern(tx, key)?),
-                _ => None,
-            };
+            let key = new.keys.get(no).and_then(Option::as_ref).map(|it| resource_key::intern(tx, it)).transpose()?;
             let new = step::NewStep {
                 run,
                 group,
@@ -231,6 +237,7 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
 
 /// Seals a group: acknowledged from here on. A group without runs ends now. Idempotent.
 pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
+    collect::add_run(tx, group)?;
     if !leave_phase(tx, group, GroupPhase::Building)? {
         return Ok(());
     }
@@ -257,29 +264,34 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     }
     let found = tx.row(
         formatcp!(
-            "SELECT d.opened, d.open_until, d.definition_id, g.epoch > 1 FROM run_group g JOIN group_detail d ON d.group_id = g.id
+            "SELECT d.opened, d.open_until, g.epoch > 1 FROM run_group g JOIN group_detail d ON d.group_id = g.id
           WHERE g.id = ?1 AND g.phase = {PHASE_LIVE} AND d.opened < d.open_until"
         ),
         [group.0],
-        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, DefinitionId(row.get(2)?), row.get::<bool>(3)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<bool>(2)?)),
     )?;
-    let Some((opened, until, definition, again)) = found else { return Ok(false) };
-    let shape = tx.memory().shape(tx, definition)?;
+    let Some((opened, until, again)) = found else { return Ok(false) };
+    let room = child_group::room(tx, group, limit)?;
+    if room == 0 {
+        return Ok(false);
+    }
+    let limit = room;
     let runs = tx.rows(
-        "SELECT id, first_step, ended IS NOT NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        params![group.0, opened, limit as i64],
-        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?), row.get::<bool>(2)?)),
+        "SELECT id, first_step, ended IS NOT NULL, definition_id FROM run
+          WHERE group_id = ?1 AND id > ?2 AND id <= ?4 ORDER BY id LIMIT ?3",
+        params![group.0, opened, limit as i64, until],
+        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?), row.get::<bool>(2)?, DefinitionId(row.get(3)?))),
     )?;
-    let starts = (0..shape.shape.steps.len()).filter(|&no| shape.shape.steps[no].needs.is_empty());
-    let starts: Vec<usize> = starts.collect();
-    let (mut documents, mut last) = (0, None);
-    for (run, first, ended) in &runs {
+    let (mut documents, mut last, mut active) = (0, None, 0);
+    for (run, first, ended, definition) in &runs {
         documents += document::begin(tx, *run)?;
         last = Some(*run);
         // Cancelled before it began.
         if *ended {
             continue;
         }
+        active += 1;
+        let shape = tx.memory().shape(tx, *definition)?;
         // A run that was re-opened has begun before.
         if !again || !follow::has_begun(tx, *first, shape.shape.steps.len())? {
             event::note(tx, EventKind::ItemStart, About::run(group, *run))?;
@@ -288,7 +300,7 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
         if again || !shape.plain {
             Graph { group, run: *run, first: *first, shape: &shape, opened: true }.start_first(tx)?;
         } else {
-            for &no in &starts {
+            for no in (0..shape.shape.steps.len()).filter(|&no| shape.shape.steps[no].needs.is_empty()) {
                 place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
             }
         }
@@ -296,6 +308,7 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
             break;
         }
     }
+    child_group::count_active(tx, group, active)?;
     let more = runs.len() == limit || last != runs.last().map(|it| it.0);
     let reached = if more { last.map_or(until, |it| it.0) } else { until };
     tx.execute("UPDATE group_detail SET opened = ?2 WHERE group_id = ?1", params![group.0, reached])?;
@@ -308,6 +321,7 @@ pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
         formatcp!(
             "SELECT d.group_id FROM group_detail d JOIN run_group g ON g.id = d.group_id
           WHERE d.opened < d.open_until AND g.phase = {PHASE_LIVE}
+            AND NOT EXISTS (SELECT 1 FROM child_group c WHERE c.group_id = g.id AND c.active >= c.at_most)
             AND NOT EXISTS (SELECT 1 FROM concurrency c JOIN concurrency b ON b.name = c.name AND b.no < c.no
                              WHERE c.group_id = d.group_id)"
         ),
@@ -328,87 +342,6 @@ pub fn unsealed(tx: &ReadTx) -> Result<Vec<(GroupId, Option<ProcessIdentity>)>> 
     )
 }
 
-/// Removes up to `limit` runs of an unsealed group, and at last the group with its key. True while more is left.
-///
-/// The caller has seen that its builder is dead: the group was never acknowledged.
-pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
-    let open =
-        tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_BUILDING}"), [group.0], |_| Ok(()))?;
-    if open.is_none() {
-        return Ok(false);
-    }
-    let runs = tx.rows(
-        "SELECT r.id, r.first_step, json_array_length(d.shape, '$.steps') FROM run r
-           JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1 ORDER BY r.id LIMIT ?2",
-        params![group.0, limit as i64],
-        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?)),
-    )?;
-    for (run, first, count) in &runs {
-        tx.execute("DELETE FROM step WHERE id >= ?1 AND id < ?2", params![first, first + count])?;
-        tx.execute("DELETE FROM item WHERE run_id = ?1", [run])?;
-        tx.execute("DELETE FROM run WHERE id = ?1", [run])?;
-    }
-    if runs.len() == limit {
-        return Ok(true);
-    }
-    tx.execute("DELETE FROM submit_key WHERE group_id = ?1", [group.0])?;
-    give_turn(tx, group)?;
-    tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [group.0])?;
-    tx.execute("DELETE FROM run_group WHERE id = ?1", [group.0])?;
-    Ok(false)
-}
-
-/// Writes the summed ends of runs, once per group and transaction. The group's end is this one UPDATE
-/// (`try_complete_group`): it happens once per epoch, with the last run.
-pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
-    open_next(tx)?;
-    let sums = std::mem::take(&mut tx.memory().sums);
-    for (group, sums) in sums {
-        tx.execute(
-            "UPDATE run_group SET unfinished = unfinished - ?2, failed = failed + ?3, cancelled = cancelled + ?4
-              WHERE id = ?1",
-            params![group.0, sums.ended, sums.failed, sums.cancelled],
-        )?;
-        let ended = tx.execute(
-            formatcp!(
-                "UPDATE run_group SET ended = ?2, cancelling = 0, paused = 0
-              WHERE id = ?1 AND unfinished = 0 AND phase = {PHASE_LIVE} AND ended IS NULL"
-            ),
-            params![group.0, tx.now().0],
-        )?;
-        if ended == 1 {
-            tx.memory().group_end.get_or_insert_with(|| probe::inside(Window::GroupEnd));
-            group_ended(tx, group)?;
-        }
-    }
-    Ok(())
-}
-
-fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
-    tx.memory().cancelling_groups.remove(&group);
-    tx.memory().paused_groups.remove(&group);
-    event::group_ended(tx, group)?;
-    give_turn(tx, group)
-}
-
-/// A group of a concurrency group has ended or is gone: the one behind it starts, in this transaction. Where that is large, the
-/// next transactions open the rest of it, and after a crash `unopened` finds it.
-fn give_turn(tx: &WriteTx, group: GroupId) -> Result<()> {
-    let Some(next) = concurrency::leave(tx, group)? else { return Ok(()) };
-    tx.memory().opening.push(next);
-    open_next(tx)
-}
-
-fn open_next(tx: &WriteTx) -> Result<()> {
-    let opening = std::mem::take(&mut tx.memory().opening);
-    for group in opening {
-        if open_slice(tx, group, OPEN_AT_ONCE)? {
-            tx.memory().opening.push(group);
-        }
-    }
-    Ok(())
-}
-
 /// The facts about a step's group that a consumer needs; constant, so they can be cached.
 #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 #[derive(Debug, Clone)]
@@ -423,11 +356,15 @@ pub struct GroupDetail {
     pub runs: i64,
     pub scope: Scope,
     pub created: Timestamp,
+    pub weight: i64,
+    /// The step that started it.
+    pub parent: Option<StepId>,
 }
 
 pub fn detail(tx: &ReadTx, group: GroupId) -> Result<GroupDetail> {
     tx.row(
-        "SELECT d.definition_id, d.name, d.params, d.directory, d.priority, d.force, d.runs, g.scope, d.created
+        "SELECT d.definition_id, d.name, d.params, d.directory, d.priority, d.force, d.runs, g.scope, d.created, d.weight,
+                (SELECT c.step_id FROM child_group c WHERE c.group_id = d.group_id)
            FROM group_detail d JOIN run_group g ON g.id = d.group_id WHERE d.group_id = ?1",
         [group.0],
         |row| {
@@ -445,6 +382,8 @@ pub fn detail(tx: &ReadTx, group: GroupId) -> Result<GroupDetail> {
                     id => Scope::Group(GroupId(id)),
                 },
                 created: Timestamp(row.get(8)?),
+                weight: row.get(9)?,
+                parent: row.get::<Option<i64>>(10)?.map(StepId),
             })
         },
     )?
@@ -475,25 +414,26 @@ pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
     .ok_or_else(|| Error::not_found(group))
 }
 
-/// Gives the group, and the open steps of its next `limit` runs behind `after`, the scope of `run --resume`. Returns where to
-/// continue, None at the end; begin with run 0.
-pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
-    tx.execute("UPDATE run_group SET scope = id WHERE id = ?1 AND ended IS NULL", [group.0])?;
-    let definition = detail(tx, group)?.definition;
-    let count = definition::step_count(tx, definition)?;
+/// Gives the group, and the open steps of its next `limit` runs behind `after`, the scope of `run --resume`: that of itself, or of the
+/// group from which it descends. Returns where to continue, None at the end; begin with run 0.
+pub fn adopt_slice(tx: &WriteTx, group: GroupId, scope: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
+    if scope == group {
+        tx.execute("UPDATE run_group SET scope = id WHERE id = ?1 AND ended IS NULL", [group.0])?;
+    }
     let runs = tx.rows(
-        "SELECT id, first_step FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        "SELECT r.id, r.first_step, r.first_step + json_array_length(w.shape, '$.steps') FROM run r
+           JOIN definition w ON w.id = r.definition_id WHERE r.group_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3",
         params![group.0, after.0, limit as i64],
-        |row| Ok((RunId(row.get(0)?), row.get::<i64>(1)?)),
+        |row| Ok((RunId(row.get(0)?), row.get::<i64>(1)?, row.get::<i64>(2)?)),
     )?;
-    for (_, first) in &runs {
+    for (_, first, end) in &runs {
         let steps = tx.rows(
             formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < {STEP_COMPLETED} AND scope = 0"),
-            params![first, first + count as i64],
+            params![first, end],
             |row| row.get(0).map(StepId),
         )?;
         for id in steps {
-            place::adopt(tx, id, group)?;
+            place::adopt(tx, id, scope)?;
         }
     }
     Ok(runs.last().filter(|_| runs.len() == limit).map(|it| it.0))

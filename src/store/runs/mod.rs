@@ -1,9 +1,13 @@
 //! Submissions: groups, runs, definitions, submit keys, hooks; and their removal.
 
+pub(in crate::store) mod child_end;
+pub mod child_group;
+pub mod collect;
 pub mod concurrency;
 pub mod definition;
 pub mod event;
 pub mod group;
+pub mod group_end;
 pub mod hook;
 pub mod prune;
 pub mod run;

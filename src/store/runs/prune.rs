@@ -11,6 +11,7 @@ use crate::model::code::{HOLDER_STEP, PHASE_LIVE, PHASE_PRUNING};
 use crate::model::{GroupId, KeepReason, OutputId, Status, Timestamp};
 use crate::store::{
     budget::Budget,
+    child_group,
     error::{Error, Result},
     kept_output::{self, Origin},
     output::{self, Released},
@@ -46,10 +47,15 @@ pub struct Removed {
 }
 
 /// Groups that may be pruned once they are old enough: a hook that is due or running, or a lock of one of its steps, keeps a
-/// group.
+/// group. A group that a step started goes with the group of that step, which waits for it.
 const FREE: &str = formatcp!(
     "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE} AND g.id > 0
     AND NOT EXISTS (SELECT 1 FROM run_group h WHERE h.id = -g.id AND h.ended IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM child_group c JOIN step s ON s.id = c.step_id WHERE c.group_id = g.id)
+    AND NOT EXISTS (WITH RECURSIVE below(id) AS (SELECT c.group_id FROM child_group c WHERE c.parent = g.id
+           UNION ALL SELECT c.group_id FROM below b JOIN child_group c ON c.parent = b.id)
+         SELECT 1 FROM below b JOIN run_group k ON k.id = b.id WHERE k.ended IS NULL OR k.phase NOT IN ({PHASE_LIVE}, {PHASE_PRUNING})
+             OR EXISTS (SELECT 1 FROM run_group h WHERE h.id = -b.id AND h.ended IS NULL))
     AND NOT EXISTS (SELECT 1 FROM resource_lock l JOIN step s ON s.id = l.holder
                      WHERE l.holder_kind = {HOLDER_STEP} AND s.group_id IN (g.id, -g.id))"
 );
@@ -90,10 +96,18 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
         [id.0],
         |row| row.get::<bool>(0),
     )?;
+    if let Some(child) = child_group::of_group(tx, id)? {
+        let (step, parent) = (child.step, child.parent);
+        return Err(Error::conflict(format!(
+            "{id} belongs to {step} of {parent}: prune {parent}, which removes it, too"
+        )));
+    }
     match ended {
         None => Err(Error::not_found(id)),
         Some(false) => Err(Error::conflict(format!("{id} has not ended yet: wait for it, or cancel it first"))),
-        Some(true) => Err(Error::conflict(format!("{id} still has due hooks or a locked key"))),
+        Some(true) => Err(Error::conflict(format!(
+            "{id} still has due hooks, a locked key, or a group below it that has not ended"
+        ))),
     }
 }
 
@@ -136,12 +150,31 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
     if taken.is_none() {
         return Ok(false);
     }
-    let mut budget = Budget::of(limit);
-    if !remove_runs(tx, id, outputs, &mut budget, removed)? {
+    slice_within(tx, id, outputs, limit, &mut Budget::of(limit), removed)
+}
+
+/// The groups that its steps started go first.
+fn slice_within(
+    tx: &WriteTx,
+    id: GroupId,
+    outputs: Outputs,
+    limit: usize,
+    budget: &mut Budget,
+    removed: &mut Removed,
+) -> Result<bool> {
+    while let Some(child) = child_group::below(tx, id, GroupId(0), 1)?.first() {
+        let hide = formatcp!("UPDATE run_group SET phase = {PHASE_PRUNING} WHERE id = ?1 AND phase = {PHASE_LIVE}");
+        tx.execute(hide, [child.0])?;
+        tx.execute(hide, [child.hooks().0])?;
+        if slice_within(tx, *child, outputs, limit, budget, removed)? {
+            return Ok(true);
+        }
+    }
+    if !remove_runs(tx, id, outputs, budget, removed)? {
         return Ok(true);
     }
     let mut hooks = Removed::default();
-    let all = remove_runs(tx, id.hooks(), Outputs::Remove, &mut budget, &mut hooks)?;
+    let all = remove_runs(tx, id.hooks(), Outputs::Remove, budget, &mut hooks)?;
     removed.hooks += hooks.runs;
     removed.logs += hooks.logs;
     if !all {
@@ -157,8 +190,13 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
         }
         tx.execute("DELETE FROM signal WHERE group_id = ?1 AND run_id = ?2 AND name = ?3", params![id.0, run, name])?;
     }
-    if !budget.spend(2) {
+    if !budget.spend(4) {
         return Ok(true);
+    }
+    tx.execute("DELETE FROM collect WHERE group_id = ?1", [id.0])?;
+    if tx.execute("DELETE FROM child_group WHERE group_id = ?1", [id.0])? > 0 {
+        // No step has this number again.
+        tx.execute("DELETE FROM submit_key WHERE group_id = ?1", [id.0])?;
     }
     for id in [id, id.hooks()] {
         tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [id.0])?;

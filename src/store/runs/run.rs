@@ -5,6 +5,7 @@
 use crate::model::code::{PHASE_REOPENING, STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::model::{EventKind, GroupId, RunId, StepId};
 use crate::store::{
+    child_group,
     error::Result,
     event::{self, About},
     memory::KnownShape,
@@ -75,8 +76,10 @@ pub(in crate::store) fn end_chain(tx: &WriteTx, run: RunId, group: GroupId) -> R
 fn run_ended(tx: &WriteTx, run: RunId, group: GroupId, failed: bool, cancelled: bool) -> Result<()> {
     let kind = if failed { EventKind::ItemFailed } else { EventKind::ItemEnd };
     event::note(tx, kind, About::run(group, run))?;
+    let frees = child_group::frees(tx, group, run)?;
     tx.sum(group, |sums| {
         sums.ended += 1;
+        sums.freed += i64::from(frees);
         sums.failed += i64::from(failed);
         sums.cancelled += i64::from(cancelled && !failed);
     });

@@ -1,0 +1,113 @@
+//! What a workflow asks of its submission: parameters and items.
+
+use super::{
+    condition::Condition,
+    error::{Error, Result},
+    expression::{Expression, Values},
+    template::Template,
+    wait::{Time, Wait},
+    workflow::{Action, Definition, action_templates},
+};
+
+use std::collections::BTreeSet;
+
+impl Definition {
+    /// Whether `params` has every parameter that a template asks for. To be called at submit.
+    pub fn check_parameters(&self, params: &serde_json::Value) -> Result<()> {
+        let values = Values { params: Some(std::borrow::Cow::Borrowed(params)), ..Values::default() };
+        for step in &self.steps {
+            let each = match &step.action {
+                Action::Children(children) => {
+                    children.workflow.check_parameters(&with_parameters(params, &step.with))?;
+                    children.each.as_ref()
+                }
+                _ => None,
+            };
+            let mut asked =
+                step.when.iter().flat_map(Condition::parameters).chain(each.iter().flat_map(|it| it.parameters()));
+            if let Some(name) = asked.find(|it| params.get(it).is_none()) {
+                let hint = format!(
+                    "the condition or list of step `{}` needs it: set it with `--param`, or ask `has(params.{name})` first",
+                    step.name
+                );
+                let key = format!("params.{name}");
+                return Err(Error::Parameter { key, message: "it is missing".into(), hint: Some(hint) });
+            }
+        }
+        if let Some(collect) = &self.collect {
+            collect.check_parameters(params)?;
+        }
+        for (owner, template) in self.templates()? {
+            for expression in template.expressions().filter(|it| matches!(it, Expression::Params(_))) {
+                expression.value(&values).map_err(|message| {
+                    let hint = Some(format!("{owner} needs it; set it with `--param` or a parameter set"));
+                    Error::Parameter { key: expression.to_string(), message, hint }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The parameters that its templates and conditions read, in alphabetical order.
+    pub fn parameters(&self) -> Result<Vec<String>> {
+        let mut found: BTreeSet<String> = self
+            .steps
+            .iter()
+            .flat_map(|it| it.when.iter().flat_map(Condition::parameters))
+            .map(|it| it.to_string())
+            .collect();
+        for (_, template) in self.templates()? {
+            found.extend(template.expressions().filter_map(|it| match it {
+                Expression::Params(path) => path.first().cloned(),
+                _ => None,
+            }));
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Whether a template asks for the item, so that a run without one makes no sense.
+    pub fn asks_for_item(&self) -> Result<bool> {
+        let templates = self.templates()?;
+        let mut expressions = templates.iter().flat_map(|(_, it)| it.expressions());
+        let judged = self.steps.iter().any(|it| {
+            it.when.as_ref().is_some_and(Condition::asks_for_item)
+                || matches!(&it.action, Action::Wait(Wait::Until(Time::Formula(formula))) if formula.asks_for_item())
+        });
+        for step in &self.steps {
+            let Action::Children(children) = &step.action else { continue };
+            let asks = match &children.each {
+                Some(each) => each.asks_for_item(),
+                // Its one run has the item of this one.
+                None => children.workflow.asks_for_item()?,
+            };
+            if asks {
+                return Ok(true);
+            }
+        }
+        Ok(judged || expressions.any(|it| matches!(it, Expression::Item(_))))
+    }
+
+    /// Every template, with who owns it.
+    fn templates(&self) -> Result<Vec<(String, Template)>> {
+        let own = self.concurrency.iter().map(|it| ("`concurrency`".to_string(), it.group.clone()));
+        let mut found: Vec<_> = own.collect();
+        for step in &self.steps {
+            let own = step.templates()?.into_iter().map(|it| (format!("step `{}`", step.name), it));
+            found.extend(own);
+        }
+        for hook in self.hooks.values().flatten() {
+            let own = action_templates(&hook.action, &hook.env, &hook.with)?;
+            found.extend(own.into_iter().map(|it| (format!("hook `{}`", hook.name), it)));
+        }
+        Ok(found)
+    }
+}
+
+/// The parameters of a workflow in another: those of the other, and what its step says in `with`.
+pub fn with_parameters(params: &serde_json::Value, with: &serde_json::Value) -> serde_json::Value {
+    let mut all = params.clone();
+    if let (serde_json::Value::Object(all), serde_json::Value::Object(own)) = (&mut all, with) {
+        all.extend(own.clone());
+    }
+    all
+}

@@ -1,0 +1,31 @@
+//! The end of a group that a step waits for: it ends the step, in the same transaction.
+
+use crate::model::GroupId;
+use crate::store::{
+    attempt,
+    child_group::{self, Ending},
+    error::Result,
+    settle,
+    tx::WriteTx,
+    wait_end, waiting,
+};
+
+/// Ends the step that waits for a group that has just ended. A step that was asked to stop is CANCELLED; one that was retried
+/// meanwhile starts again.
+pub(in crate::store) fn ended(tx: &WriteTx, group: GroupId) -> Result<()> {
+    if !tx.memory().families {
+        return Ok(());
+    }
+    tx.memory().limited.remove(&group);
+    let Some(waits) = waiting::of_children(tx, group)? else { return Ok(()) };
+    match child_group::ending(tx, group)? {
+        Ending::NotYet => Ok(()),
+        Ending::Again => wait_end::put_back(tx, waits.step).map(|_| ()),
+        Ending::Cancelled => {
+            let Some((_, live)) = waiting::take(tx, waits.step)? else { return Ok(()) };
+            attempt::record(tx, &live, Some(&attempt::Record::cancelled()))?;
+            settle::cancelled(tx, &live)
+        }
+        Ending::Ends(end, told) => wait_end::end(tx, waits.step, &end, Some(&told)).map(|_| ()),
+    }
+}

@@ -1,0 +1,38 @@
+//! What a step waits for that started runs of its own, in words.
+
+use super::wording::count;
+use crate::{
+    model::{GroupId, shortened},
+    store::read,
+};
+
+/// Bytes of an item in a sentence.
+const ITEM_BYTES: usize = 60;
+
+/// `3 of 10 runs in g13 have not ended: r15 (a.pdf), r16 (b.pdf), r17 (c.pdf)`.
+pub(super) fn children(group: GroupId, facts: Option<&read::Children>) -> String {
+    let Some(it) = facts else { return format!("it waits for its runs in {group}") };
+    let (runs, open) = (it.group.runs, it.group.runs - it.group.ended_runs);
+    let named = |it: &read::OpenRun| match shortened(&it.item, ITEM_BYTES).trim() {
+        "" => it.run.to_string(),
+        item => format!("{} ({item})", it.run),
+    };
+    let mut first = it.first.iter().map(named).collect::<Vec<_>>().join(", ");
+    if open > it.first.len() as i64 {
+        first.push_str(", ...");
+    }
+    let failed = if it.group.failed > 0 { format!("; {} failed", it.group.failed) } else { String::new() };
+    let runs = count(runs.unsigned_abs(), "run");
+    format!(
+        "it waits for its runs: {open} of {runs} in {group} {} not ended{failed}: {first}",
+        if open == 1 { "has" } else { "have" }
+    )
+}
+
+/// The code of why a run has not started, the reason, and a command. `full`: so many others go side by side.
+pub(super) fn not_opened(group: GroupId, full: Option<i64>) -> (&'static str, String, Option<String>) {
+    let Some(most) = full else { return ("opening", format!("{group} is still being submitted"), None) };
+    let most = count(most.unsigned_abs(), "run");
+    let text = format!("{most} of {group} go side by side at most, and as many have not ended");
+    ("at_most", text, Some(format!("windlass list runs {group}")))
+}

@@ -1,0 +1,61 @@
+//! Commands that wait for other work while they hold a slot: with too few slots that work never starts.
+
+use crate::{
+    definition::{Action, Definition},
+    engine::Engine,
+    model::StepId,
+    store::{definition, read},
+};
+
+/// Running steps that are looked at.
+const STEPS: usize = 20;
+
+/// Why a pool may stay full, and a command that tells more.
+pub(super) fn trap(engine: &Engine) -> Option<(String, String)> {
+    let step = held_by_a_waiting_command(engine)?;
+    let text = format!("{step} holds a slot while it waits for other work; `for_each` and `workflow` wait without one");
+    Some((text, format!("windlass show {step}")))
+}
+
+/// A running step of which the command starts or awaits work of its home: `windlass run` or `windlass wait`. Only its text is looked at, so a
+/// script that does the same is not seen.
+fn held_by_a_waiting_command(engine: &Engine) -> Option<StepId> {
+    let running = engine.store().read(|tx| read::running_steps(tx, STEPS)).unwrap_or_default();
+    let waits = |it: &read::RunningStep| {
+        let stored = engine.store().read(|tx| definition::of_id(tx, it.definition)).ok()?;
+        let definition = Definition::from_stored(&stored.body, &stored.hash).ok()?;
+        Some(waits(&definition.steps.get(it.no)?.action))
+    };
+    running.iter().find(|it| waits(it).unwrap_or(false)).map(|it| it.step)
+}
+
+fn waits(action: &Action) -> bool {
+    let Action::Run(command) = action else { return false };
+    let text: Vec<&str> = command.templates().iter().map(|it| it.source()).collect();
+    let words: Vec<String> = text.join(" ").split_whitespace().map(str::to_string).collect();
+    words.windows(2).any(|pair| {
+        let program = pair[0].rsplit('/').next().unwrap_or_default().trim_start_matches(['(', '$', '`', '"', '\'']);
+        program == "windlass" && matches!(pair[1].as_str(), "wait" | "run")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{KnownKinds, parse};
+
+    #[test]
+    fn a_command_that_waits_for_its_home_is_known_by_its_words() {
+        for (run, waits_too) in [
+            ("windlass submit b.yaml && windlass wait g2", true),
+            ("x=$(windlass run b.yaml)", true),
+            ("/usr/local/bin/windlass run --resume g3", true),
+            ("windlass status", false),
+            ("echo windlass; wait", false),
+        ] {
+            let text = format!("id: a\nsteps: [{{ name: b, run: '{run}' }}]");
+            let definition = parse(&text, "a", &KnownKinds::default()).unwrap();
+            assert_eq!(waits(&definition.steps[0].action), waits_too, "{run}");
+        }
+    }
+}
