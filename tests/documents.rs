@@ -54,6 +54,72 @@ mod pdf {
         );
     }
 
+    /// What the Markdown of a document says, without its marks.
+    fn words(document: &ParsedDocument) -> Vec<&str> {
+        let lines = document.markdown.lines().filter(|it| !it.starts_with("|---"));
+        lines.flat_map(str::split_whitespace).filter(|it| !["|", "#", "##", "-"].contains(it)).collect()
+    }
+
+    /// One page each, in the ways in which generators write text: `w-` words by gaps, `t-` kerning, `c-` cells, `m-` marked
+    /// content, `x-` labels and values, `v` other constructions.
+    #[test]
+    fn the_words_come_out_however_a_generator_places_its_letters() {
+        let expected: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path("pdf/words.json")).unwrap()).unwrap();
+        let mut wrong = Vec::new();
+        for (name, expected) in expected.as_object().unwrap() {
+            let expected: Vec<&str> = expected.as_str().unwrap().split_whitespace().collect();
+            match read(&format!("pdf/{name}")) {
+                Ok(document) if words(&document) == expected => (),
+                found => wrong.push((name, found.map(|it| it.markdown))),
+            }
+        }
+        assert!(expected.as_object().unwrap().len() >= 104);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn tables_are_tables_and_pairs_are_lines() {
+        for name in ["pdf/v29-ruled-table.pdf", "pdf/v30-plain-table.pdf"] {
+            let table = "| Part | Crane | Limit |\n|---|---|---|\n| pin | K1 | 5 t |\n| rope | K2 | 8 t |\n| pawl | K3 | 3 t |";
+            let document = read(name).unwrap();
+            assert!(document.markdown.contains(table), "{name}: {}", document.markdown);
+            assert_eq!(document.tables.len(), 1);
+        }
+        for name in ["pdf/v13-keyvalue.pdf", "pdf/x-kv-widths.pdf"] {
+            let document = read(name).unwrap();
+            assert!(document.tables.is_empty() && document.markdown.contains("Invoice date: 3 May 2024\n"), "{}", document.markdown);
+        }
+    }
+
+    /// A page whose only text has codes that mean nothing.
+    #[test]
+    fn a_page_with_text_and_without_words_fails_with_its_reason() {
+        let page = |font: &str, text: &str, at: u32| {
+            let content = format!("BT /F1 12 Tf 72 {at} Td {text} Tj ET");
+            format!(
+                "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
+                 3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>endobj\n\
+                 4 0 obj<</Length {}>>stream\n{content}\nendstream endobj\n5 0 obj<<{font}>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
+                content.len()
+            )
+        };
+        let helvetica = "/Type/Font/Subtype/Type1/BaseFont/Helvetica";
+        let silent = "/Type/Font/Subtype/Type0/BaseFont/Odd/Encoding/Identity-H/DescendantFonts[<</Type/Font/Subtype/CIDFontType2\
+                      /BaseFont/Odd/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>]";
+        for (font, text, at, reason) in [
+            (silent, "<00410042>", 700, "does not say which character"),
+            (helvetica, "(beyond)", 2000, "outside of the page"),
+            ("/Type/Font", "(no kind of font)", 700, "missing or damaged"),
+        ] {
+            let error = parse(page(font, text, at).as_bytes(), "a.pdf", &ParseOptions::default()).unwrap_err();
+            assert_eq!(error.code(), "malformed");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+        let blank = parse(page(helvetica, "(  )", 700).as_bytes(), "a.pdf", &ParseOptions::default()).unwrap();
+        assert_eq!(blank.warnings, ["page 1 has no text"]);
+    }
+
     #[test]
     fn damaged_cross_references_are_repaired() {
         assert!(read("invalid.pdf").unwrap().markdown.contains("Hello World"));
@@ -230,8 +296,15 @@ fn a_folder_of_documents_is_listed_and_read() {
     let files = source::list(&[path("")], &SourceOptions::default()).unwrap().files;
     assert!(files.len() >= 14, "{}", files.len());
     let failed: Vec<_> = files.iter().filter_map(|it| parse_file(&it.path, &ParseOptions::default()).err()).collect();
-    let expected = if cfg!(feature = "pdf") { 3 } else { 8 };
+    let cases = count_of_pdfs("pdf");
+    let expected = if cfg!(feature = "pdf") { 3 } else { 8 + cases };
     assert_eq!(failed.len(), expected, "{failed:?}");
+}
+
+/// The PDF files in a folder of documents.
+fn count_of_pdfs(folder: &str) -> usize {
+    let files = std::fs::read_dir(path(folder)).unwrap();
+    files.filter(|it| it.as_ref().unwrap().path().extension().is_some_and(|it| it == "pdf")).count()
 }
 
 #[test]

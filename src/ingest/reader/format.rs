@@ -339,7 +339,7 @@ explicitly or match it with `--glob`. Images are read with `tesseract`, if it is
     }
 
     /// Files of this directory that read no format themselves.
-    const TOOLS: [&str; 8] = ["archive", "format", "grid", "hyphens", "mod", "table", "tokens", "writer"];
+    const TOOLS: [&str; 7] = ["archive", "format", "grid", "mod", "table", "tokens", "writer"];
 
     #[test]
     fn each_reader_has_a_row_among_the_formats() {

@@ -9,8 +9,6 @@ mod epub;
 mod format;
 mod grid;
 pub mod html;
-#[cfg(feature = "pdf")]
-mod hyphens;
 mod image;
 mod json;
 mod markdown;
