@@ -81,14 +81,19 @@ mod pdf {
     #[test]
     fn tables_are_tables_and_pairs_are_lines() {
         for name in ["pdf/v29-ruled-table.pdf", "pdf/v30-plain-table.pdf"] {
-            let table = "| Part | Crane | Limit |\n|---|---|---|\n| pin | K1 | 5 t |\n| rope | K2 | 8 t |\n| pawl | K3 | 3 t |";
+            let table =
+                "| Part | Crane | Limit |\n|---|---|---|\n| pin | K1 | 5 t |\n| rope | K2 | 8 t |\n| pawl | K3 | 3 t |";
             let document = read(name).unwrap();
             assert!(document.markdown.contains(table), "{name}: {}", document.markdown);
             assert_eq!(document.tables.len(), 1);
         }
         for name in ["pdf/v13-keyvalue.pdf", "pdf/x-kv-widths.pdf"] {
             let document = read(name).unwrap();
-            assert!(document.tables.is_empty() && document.markdown.contains("Invoice date: 3 May 2024\n"), "{}", document.markdown);
+            assert!(
+                document.tables.is_empty() && document.markdown.contains("Invoice date: 3 May 2024\n"),
+                "{}",
+                document.markdown
+            );
         }
     }
 

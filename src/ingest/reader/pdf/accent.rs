@@ -78,13 +78,27 @@ mod tests {
 
     fn glyph(letter: char, left: f32, right: f32) -> Glyph {
         let style = Style::default();
-        Glyph { letter, left, right, base: 100.0, size: 10.0, style, spaced: false, placed: false, part: false, ended: false }
+        Glyph {
+            letter,
+            left,
+            right,
+            base: 100.0,
+            size: 10.0,
+            style,
+            spaced: false,
+            placed: false,
+            part: false,
+            ended: false,
+        }
     }
 
     #[test]
     fn accents_join_the_letter_under_them() {
         let read = |glyphs: &[Glyph]| composed(glyphs).iter().map(|it| it.letter).collect::<String>();
-        assert_eq!(read(&[glyph('f', 0.0, 3.0), glyph('¨', 3.2, 8.2), glyph('u', 3.0, 8.5), glyph('r', 8.5, 12.0)]), "für");
+        assert_eq!(
+            read(&[glyph('f', 0.0, 3.0), glyph('¨', 3.2, 8.2), glyph('u', 3.0, 8.5), glyph('r', 8.5, 12.0)]),
+            "für"
+        );
         assert_eq!(read(&[glyph('e', 0.0, 5.0), glyph('´', 0.5, 4.5)]), "é");
         assert_eq!(read(&[glyph('`', 0.5, 3.0), glyph('ı', 0.0, 3.0)]), "ì");
         assert_eq!(read(&[glyph('x', 0.0, 5.0), glyph('^', 5.0, 9.0), glyph('2', 9.0, 14.0)]), "x^2");

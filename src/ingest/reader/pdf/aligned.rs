@@ -66,7 +66,9 @@ fn grown(rows: &[Row], rules: &[Rule]) -> Option<(usize, Table)> {
         // A row with one cell goes on with the cell above it, unless it starts a line of text.
         let lone = spans.len() == 1 && (spans[0].0 <= columns[0].1 || rows.get(count + 1).is_none());
         let lone = lone && !rows.get(count + 1).is_some_and(|it| continues(it, row, &next, blank));
-        if apart > APART * row.size.max(before.size) || fewer || is_table || next.len() > COLUMNS_MAX || lone {
+        // A running head stands farther from the page than a first row from the second.
+        let limit = if count == 1 { 2.1 } else { APART };
+        if apart > limit * row.size.max(before.size) || fewer || is_table || next.len() > COLUMNS_MAX || lone {
             break;
         }
         full += usize::from(spans.len() >= 2);
@@ -119,7 +121,13 @@ fn is_table(rows: &[Row], columns: &[Span], full: usize, rules: &[Rule]) -> bool
         0 | 1 => false,
         2 if lined => full >= 2,
         // Two columns may be titles with page numbers, labels with values, or terms with what they mean.
-        2 => full >= 4 && labels * 3 < rows.len() && numbered * 2 < rows.len() && full * 10 >= rows.len() * 6 && has_edges(&cells),
+        2 => {
+            full >= 4
+                && labels * 3 < rows.len()
+                && numbered * 2 < rows.len()
+                && full * 10 >= rows.len() * 6
+                && has_edges(&cells)
+        }
         _ => full >= 2 && labels * 2 < rows.len() && (has_edges(&cells) || lined),
     }
 }
@@ -159,14 +167,41 @@ pub fn is_mark(text: &str) -> bool {
         _ => {
             let bare = text.trim_start_matches(['(', '[']);
             let digits = bare.trim_end_matches(['.', ')', ']', ':']);
-            digits.len() < bare.len() && digits.len() <= 8 && digits.chars().all(|it| it.is_ascii_digit() || it == '.' || it.is_ascii_alphabetic() && digits.len() <= 3)
+            digits.len() < bare.len()
+                && digits.len() <= 8
+                && digits
+                    .chars()
+                    .all(|it| it.is_ascii_digit() || it == '.' || it.is_ascii_alphabetic() && digits.len() <= 3)
         }
     }
 }
 
 /// Signs that stand before entries of lists.
 pub fn is_bullet(letter: char) -> bool {
-    matches!(letter, '•' | '◦' | '▪' | '▫' | '■' | '□' | '●' | '○' | '‣' | '⁃' | '∙' | '·' | '–' | '—' | '➢' | '➤' | '✓' | '❖' | '►' | '▸' | '★' | '☐')
+    matches!(
+        letter,
+        '•' | '◦'
+            | '▪'
+            | '▫'
+            | '■'
+            | '□'
+            | '●'
+            | '○'
+            | '‣'
+            | '⁃'
+            | '∙'
+            | '·'
+            | '–'
+            | '—'
+            | '➢'
+            | '➤'
+            | '✓'
+            | '❖'
+            | '►'
+            | '▸'
+            | '★'
+            | '☐'
+    )
 }
 
 /// Dots that lead from a title to its page.
@@ -230,9 +265,12 @@ mod tests {
                         word.text.push(letter);
                         word.right = left + 5.0;
                     }
-                    None if letter != ' ' => {
-                        words.push(Word { text: letter.to_string(), size: 10.0, table: None, ..Word::of_table(0, left, left + 5.0, base) })
-                    }
+                    None if letter != ' ' => words.push(Word {
+                        text: letter.to_string(),
+                        size: 10.0,
+                        table: None,
+                        ..Word::of_table(0, left, left + 5.0, base)
+                    }),
                     None => (),
                 }
                 blank = letter == ' ';
@@ -249,7 +287,13 @@ mod tests {
 
     #[test]
     fn columns_of_words_are_a_table() {
-        let found = tables(&["Text before it goes on", "Part     Crane   Limit", "pin      K1      5 t", "rope     K2      8 t", "And text after it."]);
+        let found = tables(&[
+            "Text before it goes on",
+            "Part     Crane   Limit",
+            "pin      K1      5 t",
+            "rope     K2      8 t",
+            "And text after it.",
+        ]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0][0], ["Part", "Crane", "Limit"]);
         assert_eq!(found[0][2], ["rope", "K2", "8 t"]);
@@ -258,7 +302,13 @@ mod tests {
     #[test]
     fn labels_lists_and_contents_are_no_tables() {
         for lines in [
-            &["Invoice number:   4711-B", "Invoice date:     3 May 2024", "Customer:         Nordkai", "Due date:         31 May", "Amount:           1,250.00"][..],
+            &[
+                "Invoice number:   4711-B",
+                "Invoice date:     3 May 2024",
+                "Customer:         Nordkai",
+                "Due date:         31 May",
+                "Amount:           1,250.00",
+            ][..],
             &["•   the first entry", "•   the second entry", "•   the third entry", "•   the fourth entry"],
             &["1.   the first entry", "2.   the second entry", "3.   the third entry", "4.   the fourth entry"],
             &["Introduction      1", "Ropes and anchors 5", "Winches           9", "Index            12"],
@@ -270,7 +320,9 @@ mod tests {
 
     #[test]
     fn marks_and_leaders_are_known() {
-        for (text, mark) in [("•", true), ("1.", true), ("(a)", true), ("2.3.", true), ("pin", false), ("1", false), ("Limit:", false)] {
+        for (text, mark) in
+            [("•", true), ("1.", true), ("(a)", true), ("2.3.", true), ("pin", false), ("1", false), ("Limit:", false)]
+        {
             assert_eq!(is_mark(text), mark, "{text}");
         }
         assert!(has_leaders("Winches . . . . . 5") && has_leaders("Winches......5") && !has_leaders("and so on... 5"));

@@ -93,7 +93,13 @@ fn runs(letters: &[char], line: Side) -> Vec<(Side, std::ops::Range<usize>)> {
         // A sign between two digits is part of the number: 12.5, 3/4.
         let digits = at > 0 && end == at + 1 && sides[at - 1] == Side::Number && sides.get(end) == Some(&Side::Number);
         let inside = digits && matches!(letters[at], '.' | ',' | '/' | ':' | '-');
-        let side = if inside { Side::Number } else if before == after { before } else { line };
+        let side = if inside {
+            Side::Number
+        } else if before == after {
+            before
+        } else {
+            line
+        };
         sides[at..end].fill(side);
         at = end;
     }

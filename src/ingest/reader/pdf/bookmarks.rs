@@ -28,11 +28,8 @@ pub struct Bookmark {
 pub fn read<'a>(pdf: &'a Pdf, catalog: &Dict<'a>) -> Vec<Bookmark> {
     let Some(outline) = catalog.get::<Dict<'a>>("Outlines") else { return Vec::new() };
     let pages = pdf.pages().iter().enumerate();
-    let reader = Reader {
-        pdf,
-        catalog,
-        pages: pages.filter_map(|(index, page)| Some((page.raw().obj_id()?, index))).collect(),
-    };
+    let reader =
+        Reader { pdf, catalog, pages: pages.filter_map(|(index, page)| Some((page.raw().obj_id()?, index))).collect() };
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     // Items whose next sibling is still to be read, with their depth.

@@ -111,7 +111,9 @@ fn grown(rows: &[Row], start: usize, gap: (f32, f32)) -> Option<(Gutter, usize, 
     let both = |row: &Row| is_left(row) && is_right(row);
     let own = |index: usize| {
         let near = |other: usize| {
-            rows.get(other).is_some_and(|it| is_left(it) != is_left(&rows[index]) && (it.base - rows[index].base).abs() < rows[index].size)
+            rows.get(other).is_some_and(|it| {
+                is_left(it) != is_left(&rows[index]) && (it.base - rows[index].base).abs() < rows[index].size
+            })
         };
         near(index + 1) || (index > start && near(index - 1))
     };
@@ -215,7 +217,18 @@ mod tests {
                 }
                 let (left, base) = (column as f32 * 5.0, 100.0 + 12.0 * index as f32);
                 let style = super::super::page::Style::default();
-                glyphs.push(super::super::page::Glyph { letter, left, right: left + 5.0, base, size: 10.0, style, spaced, placed: false, part: false, ended: false });
+                glyphs.push(super::super::page::Glyph {
+                    letter,
+                    left,
+                    right: left + 5.0,
+                    base,
+                    size: 10.0,
+                    style,
+                    spaced,
+                    placed: false,
+                    part: false,
+                    ended: false,
+                });
                 spaced = false;
             }
         }
@@ -239,7 +252,8 @@ mod tests {
 
     #[test]
     fn tables_and_labels_are_read_row_by_row() {
-        let table = page(&["Part     Crane   Limit", "pin      K1      5 t", "rope     K2      8 t", "pawl     K3      3 t"]);
+        let table =
+            page(&["Part     Crane   Limit", "pin      K1      5 t", "rope     K2      8 t", "pawl     K3      3 t"]);
         assert_eq!(table.len(), 1, "{table:?}");
         let labels = page(&[
             "Invoice number: 4711      Ship to: Quay 5",

@@ -175,14 +175,14 @@ impl<'a> Run<'_, 'a> {
                 path.boxes.push([x, y, x + width, y + height]);
                 path.at = Some((x, y));
             }
-            Op::StrokePath(_) => self.paint(true, false),
+            Op::StrokePath(_) => self.paint(true),
             Op::CloseAndStrokePath(_) => {
                 path.close();
-                self.paint(true, false);
+                self.paint(true);
             }
-            Op::FillPathNonZero(_) | Op::FillPathNonZeroCompatibility(_) | Op::FillPathEvenOdd(_) => self.paint(false, true),
-            Op::FillAndStrokeNonZero(_) | Op::FillAndStrokeEvenOdd(_) => self.paint(true, true),
-            Op::CloseFillAndStrokeNonZero(_) | Op::CloseFillAndStrokeEvenOdd(_) => self.paint(true, true),
+            Op::FillPathNonZero(_) | Op::FillPathNonZeroCompatibility(_) | Op::FillPathEvenOdd(_) => self.paint(false),
+            Op::FillAndStrokeNonZero(_) | Op::FillAndStrokeEvenOdd(_) => self.paint(true),
+            Op::CloseFillAndStrokeNonZero(_) | Op::CloseFillAndStrokeEvenOdd(_) => self.paint(true),
             Op::EndPath(_) => self.path = Path::default(),
             _ => return false,
         }
@@ -190,7 +190,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Notes the straight lines of the path: those that are drawn, and filled boxes that are as thin as lines.
-    fn paint(&mut self, stroke: bool, fill: bool) {
+    fn paint(&mut self, stroke: bool) {
         let path = std::mem::take(&mut self.path);
         if stroke {
             path.lines.iter().for_each(|it| self.rule(*it));
@@ -207,8 +207,6 @@ impl<'a> Run<'_, 'a> {
                 for edge in [[x0, y0, x1, y0], [x0, y1, x1, y1], [x0, y0, x0, y1], [x1, y0, x1, y1]] {
                     self.rule(edge);
                 }
-            } else if fill && self.page.rules.len() < RULES_MAX {
-                self.page.shades.push(Rule { x0: left as f32, y0: top as f32, x1: right as f32, y1: bottom as f32 });
             }
         }
     }

@@ -43,8 +43,9 @@ fn layers_off(catalog: &Dict<'_>) -> HashSet<ObjectIdentifier> {
     let Some(properties) = catalog.get::<Dict<'_>>("OCProperties") else { return off };
     let Some(view) = properties.get::<Dict<'_>>("D") else { return off };
     let ids = |list: Option<Array<'_>>| -> Vec<ObjectIdentifier> {
-        let list = list.map(|it| it.raw_iter().filter_map(|it: MaybeRef<Object<'_>>| it.as_obj_ref()).collect());
-        list.unwrap_or_else(Vec::new).into_iter().map(ObjectIdentifier::from).collect()
+        let list: Option<Vec<_>> =
+            list.map(|it| it.raw_iter().filter_map(|it: MaybeRef<Object<'_>>| it.as_obj_ref()).collect());
+        list.unwrap_or_default().into_iter().map(ObjectIdentifier::from).collect()
     };
     if view.get::<Name<'_>>("BaseState").as_deref() == Some(b"OFF") {
         off.extend(ids(properties.get("OCGs")));

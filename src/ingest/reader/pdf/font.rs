@@ -206,7 +206,8 @@ fn symbol(letter: char) -> Option<char> {
 
 /// A code that is the number of a character. Fonts of TeX have their ligatures among the control characters.
 fn by_number(code: u32) -> &'static str {
-    const ASCII: &str = " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+    const ASCII: &str =
+        " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
     match code {
         11 => "ff",
         12 => "fi",
@@ -246,7 +247,18 @@ fn style(name: &str, descriptor: &Dict<'_>, font: u16) -> Style {
     const BOLD: [&str; 11] =
         ["bold", "black", "heavy", "cmbx", "sfbx", "cmssbx", "-bd", "demi", "medi", "lmroman10-b", "cmb10"];
     const MONO: [&str; 13] = [
-        "mono", "courier", "cmtt", "sftt", "lmtt", "consol", "typewriter", "cmsltt", "ectt", "menlo", "beramono", "nimbusmon",
+        "mono",
+        "courier",
+        "cmtt",
+        "sftt",
+        "lmtt",
+        "consol",
+        "typewriter",
+        "cmsltt",
+        "ectt",
+        "menlo",
+        "beramono",
+        "nimbusmon",
         "fixed",
     ];
     let name = name.to_ascii_lowercase();
@@ -262,7 +274,8 @@ mod tests {
 
     #[test]
     fn ligatures_become_letters_and_marks_of_direction_go() {
-        let cases = [("ﬁ", "fi"), ("ﻻ", "لا"), ("\u{a0}", " "), ("\u{200e}a", "a"), ("\u{f041}", "A"), ("\u{f0b7}", "•")];
+        let cases =
+            [("ﬁ", "fi"), ("ﻻ", "لا"), ("\u{a0}", " "), ("\u{200e}a", "a"), ("\u{f041}", "A"), ("\u{f0b7}", "•")];
         for (text, expected) in cases {
             assert_eq!(letters(&BfString::String(text.into())), expected);
         }

@@ -50,8 +50,9 @@ fn remove_outermost(sheets: &mut [Sheet], end: End) -> bool {
     let is_furniture = |page: usize, line: &Line| {
         places(line).any(|place| {
             let again = seen.get(&(pattern(&line.text), place)).is_some_and(|it| *it >= PAGES_MIN);
-            let counted = numbers(&line.text)
-                .any(|it| offsets.get(&(it - page as i64, place)).is_some_and(|it| *it >= PAGES_MIN.max(sheets.len() / 4)));
+            let counted = numbers(&line.text).any(|it| {
+                offsets.get(&(it - page as i64, place)).is_some_and(|it| *it >= PAGES_MIN.max(sheets.len() / 4))
+            });
             again || counted
         })
     };
@@ -129,7 +130,11 @@ mod tests {
 
     fn book(pages: usize, head: impl Fn(usize) -> String) -> Vec<Sheet> {
         let page = |it: usize| Sheet {
-            blocks: vec![line(&head(it), 40.0), line(&format!("Text of page number {it} in words"), 80.0), line(&format!("{it}"), 760.0)],
+            blocks: vec![
+                line(&head(it), 40.0),
+                line(&format!("Text of page number {it} in words"), 400.0),
+                line(&format!("{it}"), 760.0),
+            ],
             width: 600.0,
             height: 800.0,
         };

@@ -40,7 +40,12 @@ fn by_bookmarks(sheets: &mut [Sheet], bookmarks: &[Bookmark]) {
                 }
                 None => {
                     let at = place(sheet, bookmark, after);
-                    let line = Line { text: bookmark.title.clone(), heading: Some(level), upright: true, ..neighbour(sheet, at) };
+                    let line = Line {
+                        text: bookmark.title.clone(),
+                        heading: Some(level),
+                        upright: true,
+                        ..neighbour(sheet, at)
+                    };
                     sheet.blocks.insert(at, Block::Line(line));
                     at
                 }
@@ -80,7 +85,9 @@ fn lines_of(sheet: &Sheet, at: usize, title: &str) -> Option<usize> {
         let Block::Line(line) = block else { return None };
         text.push_str(&bare(&line.text));
         if same(&text, title) {
-            return Some(index + 1);
+            // The line before a numbered title is not its number.
+            let later = index > 0 && lines_of(sheet, at + 1, title).is_some();
+            return (!later).then_some(index + 1);
         }
         if text.len() > title.len() + 16 {
             return None;
@@ -93,15 +100,31 @@ fn lines_of(sheet: &Sheet, at: usize, title: &str) -> Option<usize> {
 fn same(line: &str, title: &str) -> bool {
     let numbered = |long: &str, short: &str| {
         let number = long.strip_suffix(short).filter(|it| it.chars().count() <= 14 && short.chars().count() >= 2);
-        number.is_some_and(|it| it.ends_with(|it: char| it.is_numeric()) || it.len() <= 2 || NUMBERED.iter().any(|word| it.starts_with(word)))
+        number.is_some_and(|it| {
+            it.ends_with(|it: char| it.is_numeric())
+                || it.len() <= 2
+                || NUMBERED.iter().any(|word| it.starts_with(word))
+        })
     };
     line == title || numbered(line, title) || numbered(title, line)
 }
 
 /// What stands before the number of a part of a book.
 const NUMBERED: [&str; 14] = [
-    "chapter", "appendix", "part", "section", "kapitel", "anhang", "teil", "abschnitt", "глава", "приложение", "chapitre", "annexe",
-    "第", "付録",
+    "chapter",
+    "appendix",
+    "part",
+    "section",
+    "kapitel",
+    "anhang",
+    "teil",
+    "abschnitt",
+    "глава",
+    "приложение",
+    "chapitre",
+    "annexe",
+    "第",
+    "付録",
 ];
 
 /// The text in small letters and digits, without anything else.
@@ -275,7 +298,14 @@ mod tests {
             line(text, 220.0, 10.0, false),
         ])];
         let bookmark = |depth, title: &str, y| Bookmark { depth, title: title.into(), page: 0, y: Some(y) };
-        mark(&mut sheets, &[bookmark(0, "Ropes and anchors", 40.0), bookmark(1, "Hemp", 190.0), bookmark(1, "Not on the page", 210.0)]);
+        mark(
+            &mut sheets,
+            &[
+                bookmark(0, "Ropes and anchors", 40.0),
+                bookmark(1, "Hemp", 190.0),
+                bookmark(1, "Not on the page", 210.0),
+            ],
+        );
         assert_eq!(headings(&sheets), [(1, "Chapter 1. Ropes and anchors"), (2, "1.1 Hemp"), (2, "Not on the page")]);
     }
 
@@ -289,7 +319,12 @@ mod tests {
             line(text, 112.0, 10.0, false),
             line("1 Introduction", 150.0, 10.0, true),
             line(text, 170.0, 10.0, false),
-            line("A sentence that is large. But it is long and it ends, as a heading never does at all.", 190.0, 12.0, false),
+            line(
+                "A sentence that is large. But it is long and it ends, as a heading never does at all.",
+                190.0,
+                12.0,
+                false,
+            ),
         ])];
         mark(&mut sheets, &[]);
         assert_eq!(headings(&sheets), [(1, "Dense Winch Retrieval for Open Water Anchors"), (2, "1 Introduction")]);
@@ -297,7 +332,9 @@ mod tests {
 
     #[test]
     fn numbers_tell_the_depth() {
-        for (text, depth) in [("3 Ropes", Some(1)), ("3.1. Hemp", Some(2)), ("2024 was", None), ("3 4", None), ("Ropes", None)] {
+        for (text, depth) in
+            [("3 Ropes", Some(1)), ("3.1. Hemp", Some(2)), ("2024 was", None), ("3 4", None), ("Ropes", None)]
+        {
             assert_eq!(depth_of_number(text), depth, "{text}");
         }
     }

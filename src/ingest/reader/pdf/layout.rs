@@ -82,7 +82,8 @@ pub fn sheet(page: &Page) -> Sheet {
                         sheet.blocks.push(Block::Table { table: read(table), base });
                     }
                     Part::Row(row) => {
-                        let line = |words: &[Word]| Block::Line(Line { upright: turn == main, ..line(words, columns, edges) });
+                        let line =
+                            |words: &[Word]| Block::Line(Line { upright: turn == main, ..line(words, columns, edges) });
                         for words in row.words.chunk_by(|a, b| a.table.is_none() && b.table.is_none()) {
                             match words[0].table.and_then(|it| tables.get_mut(it)).and_then(Option::take) {
                                 Some((table, base)) => sheet.blocks.push(Block::Table { table: read(table), base }),
@@ -112,7 +113,10 @@ fn without_tables(mut rows: Vec<Row>, rules: &[Rule]) -> (Vec<Row>, Vec<(Table, 
         let inside: Vec<Row> = rows
             .iter()
             .filter(|it| it.base >= grid.top() && it.base - it.size <= grid.bottom())
-            .map(|row| Row { words: row.words.iter().filter(|it| it.table.is_none() && grid.contains(it)).cloned().collect(), ..*row })
+            .map(|row| Row {
+                words: row.words.iter().filter(|it| it.table.is_none() && grid.contains(it)).cloned().collect(),
+                ..*row
+            })
             .filter(|it| !it.words.is_empty())
             .collect();
         let Some(table) = grid.table(&inside) else { continue };
@@ -133,7 +137,9 @@ fn edges(rows: &[Row]) -> (f32, f32) {
 
 fn line(words: &[Word], column: usize, (column_left, column_right): (f32, f32)) -> Line {
     let letters: usize = words.iter().map(|it| it.count).sum();
-    let share = |has: &dyn Fn(&Word) -> bool| words.iter().filter(|it| has(it)).map(|it| it.count).sum::<usize>() * 10 >= letters * 9;
+    let share = |has: &dyn Fn(&Word) -> bool| {
+        words.iter().filter(|it| has(it)).map(|it| it.count).sum::<usize>() * 10 >= letters * 9
+    };
     let (bold, mono) = (share(&|it| it.style.bold), share(&|it| it.style.mono));
     let text = bidi::in_reading_order(&if mono { spaced(words) } else { joined(words) });
     let leaders = aligned::has_leaders(&text);
@@ -199,7 +205,12 @@ fn letter_width(word: &Word) -> f32 {
 /// The text without the dots that lead to a page number.
 fn without_leaders(text: &str) -> String {
     let words = text.split_whitespace().map(|it| it.trim_end_matches(['.', '․', '·', '…'])).filter(|it| !it.is_empty());
-    words.map(|it| it.trim_start_matches(['․', '·', '…'])).map(undotted).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|it| it.trim_start_matches(['․', '·', '…']))
+        .map(undotted)
+        .filter(|it| !it.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `Winches.....5` in two words.

@@ -61,8 +61,6 @@ pub struct Page {
     /// The letters by how they are turned, each in the order of the content.
     pub glyphs: [Vec<Glyph>; 4],
     pub rules: Vec<Rule>,
-    /// Filled boxes that are no lines: backgrounds of cells, of code, of remarks.
-    pub shades: Vec<Rule>,
     /// Images that cover a good part of the page, as numbers of objects.
     pub images: usize,
     /// Letters that are not blanks and came out of no text operator, by reason.
@@ -90,7 +88,9 @@ impl Lost {
         let font = self.font.as_deref().unwrap_or("a font");
         Some(match self {
             Lost { unmapped: 1.., .. } => {
-                format!("its text has no letters that can be read: {font} does not say which character each code stands for")
+                format!(
+                    "its text has no letters that can be read: {font} does not say which character each code stands for"
+                )
             }
             Lost { no_font: 1.., .. } => "its text uses a font that is missing or damaged".to_string(),
             Lost { outside: 1.., .. } => "all of its text lies outside of the page".to_string(),

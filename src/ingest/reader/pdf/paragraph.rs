@@ -116,7 +116,8 @@ impl<'w> Writer<'w> {
         }
         let lines = || blocks.iter().map_while(|it| if let Block::Line(line) = it { Some(line) } else { None });
         if first.mono {
-            let code: Vec<&Line> = lines().take_while(|it| it.mono && it.heading.is_none() && it.column == first.column).collect();
+            let code: Vec<&Line> =
+                lines().take_while(|it| it.mono && it.heading.is_none() && it.column == first.column).collect();
             if code.len() > 1 {
                 self.code(&code);
                 return code.len();
@@ -214,20 +215,31 @@ fn join(above: &Line, line: &Line, pitch: f32) -> Join {
         return Join::New;
     }
     let wide = apart > 1.15 * pitch && apart > 1.25 * line.size;
-    if begins_entry(&line.text) || line.leaders || above.leaders {
+    let labels = has_label(&line.text) && has_label(&above.text);
+    if begins_entry(&line.text) || line.leaders || above.leaders || labels {
         return if wide { Join::New } else { Join::Line };
     }
     // The first word of this line would have fitted into the one above: the line was broken on purpose.
     let room = above.column_right - above.right;
-    let fitted = room > line.first + 1.2 * line.size && !line.text.starts_with(is_unspaced);
-    let indented = line.left > above.left + 0.9 * line.size && !begins_entry(&above.text) && above.left < above.column_left + 0.5 * line.size;
+    let parted = above.text.ends_with(['-', '\u{ad}', '‐']);
+    let fitted = room > line.first + 1.2 * line.size && !line.text.starts_with(is_unspaced) && !parted;
+    let indented = line.left > above.left + 0.9 * line.size
+        && !begins_entry(&above.text)
+        && above.left < above.column_left + 0.5 * line.size;
     match () {
         () if wide && (fitted || indented) => Join::New,
         () if indented && !fitted && ends_sentence(&above.text) => Join::New,
-        () if fitted && (ends_sentence(&above.text) || room > 0.3 * (above.column_right - above.column_left)) => Join::Line,
+        () if fitted && (ends_sentence(&above.text) || room > 0.3 * (above.column_right - above.column_left)) => {
+            Join::Line
+        }
         () if wide => Join::New,
         () => Join::Space,
     }
+}
+
+/// Whether the line begins with a label, such as `Due date:`.
+fn has_label(text: &str) -> bool {
+    text.split_whitespace().take(4).any(|it| it.ends_with(':'))
 }
 
 fn ends_sentence(text: &str) -> bool {
@@ -235,7 +247,8 @@ fn ends_sentence(text: &str) -> bool {
 }
 
 fn begins_entry(text: &str) -> bool {
-    text.split_once(' ').is_some_and(|it| is_mark(it.0) && it.0.len() > 1 || it.0.chars().count() == 1 && it.0.starts_with(is_bullet))
+    text.split_once(' ')
+        .is_some_and(|it| is_mark(it.0) && it.0.len() > 1 || it.0.chars().count() == 1 && it.0.starts_with(is_bullet))
 }
 
 /// A bullet as Markdown has it.
@@ -263,7 +276,18 @@ mod tests {
             let right = left + 5.0 * text.chars().count() as f32;
             let first = 5.0 * text.split(' ').next().unwrap_or_default().len() as f32;
             let (column_left, column_right) = (0.0, 200.0);
-            Block::Line(Line { text: text.to_string(), left: *left, right, base: *base, size: 10.0, first, column_left, column_right, upright: true, ..Line::default() })
+            Block::Line(Line {
+                text: text.to_string(),
+                left: *left,
+                right,
+                base: *base,
+                size: 10.0,
+                first,
+                column_left,
+                column_right,
+                upright: true,
+                ..Line::default()
+            })
         };
         Sheet { blocks: lines.iter().map(line).collect(), width: 600.0, height: 800.0 }
     }
@@ -285,7 +309,10 @@ mod tests {
             ("and ends.", 0.0, 34.0),
             ("A second paragraph.", 0.0, 60.0),
         ]);
-        assert_eq!(text, "The winch holds the anchor firmly and so it goes on in the second line of the text and ends.\n\nA second paragraph.");
+        assert_eq!(
+            text,
+            "The winch holds the anchor firmly and so it goes on in the second line of the text and ends.\n\nA second paragraph."
+        );
     }
 
     #[test]
@@ -296,7 +323,10 @@ mod tests {
             ("mod and to the unseen word of an uncer-", 0.0, 34.0),
             ("tain kind", 0.0, 46.0),
         ]);
-        assert_eq!(text, "A load-carrying rope of eirmod and one load-carrying beam, and so on it goes to the eirmod and to the unseen word of an uncertain kind");
+        assert_eq!(
+            text,
+            "A load-carrying rope of eirmod and one load-carrying beam, and so on it goes to the eirmod and to the unseen word of an uncertain kind"
+        );
     }
 
     #[test]

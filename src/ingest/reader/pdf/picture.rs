@@ -26,7 +26,12 @@ pub(super) fn pictures<'a>(page: &Page<'a>) -> Vec<Picture<'a>> {
     found
 }
 
-fn collect<'a>(resources: &Resources<'a>, depth: usize, seen: &mut HashSet<ObjectIdentifier>, found: &mut Vec<Picture<'a>>) {
+fn collect<'a>(
+    resources: &Resources<'a>,
+    depth: usize,
+    seen: &mut HashSet<ObjectIdentifier>,
+    found: &mut Vec<Picture<'a>>,
+) {
     for name in resources.x_objects.keys() {
         let Some(stream) = resources.x_objects.get::<Stream<'a>>(name) else { continue };
         if found.len() == IMAGES_MAX || !seen.insert(stream.obj_id()) {
@@ -81,7 +86,8 @@ impl Picture<'_> {
         if !matches!(bits, 1 | 2 | 4 | 8 | 16) {
             return Err(format!("the image has {bits} bits in each sample"));
         }
-        let inverted = dict.get::<Array<'_>>("Decode").and_then(|it| it.iter::<f32>().next()).is_some_and(|it| it >= 0.5);
+        let inverted =
+            dict.get::<Array<'_>>("Decode").and_then(|it| it.iter::<f32>().next()).is_some_and(|it| it >= 0.5);
         let samples = Samples { data: &decoded.data, bits, width: width as usize, height: height as usize };
         let (pixels, rgb) = samples.pixels(&colours, inverted)?;
         png(width, height, rgb, &pixels)
@@ -164,7 +170,9 @@ impl Samples<'_> {
                 match colours {
                     Colours::Gray => out.push(bright(part(0))),
                     Colours::Rgb => out.extend([bright(part(0)), bright(part(1)), bright(part(2))]),
-                    Colours::Cmyk => out.extend(rgb_of(bright(part(0)), bright(part(1)), bright(part(2)), bright(part(3)))),
+                    Colours::Cmyk => {
+                        out.extend(rgb_of(bright(part(0)), bright(part(1)), bright(part(2)), bright(part(3))))
+                    }
                     Colours::Palette(table) => out.extend(table.get(usize::from(part(0))).copied().unwrap_or_default()),
                 }
             }
@@ -229,7 +237,10 @@ mod tests {
         let bits = Samples { data: &[0b1010_0000], bits: 1, width: 3, height: 1 };
         assert_eq!(bits.pixels(&Colours::Gray, false).unwrap(), (vec![255, 0, 255], false));
         assert_eq!(bits.pixels(&Colours::Gray, true).unwrap().0, [0, 255, 0]);
-        assert_eq!(bits.pixels(&Colours::Palette(vec![[1, 2, 3], [4, 5, 6]]), false).unwrap().0, [4, 5, 6, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            bits.pixels(&Colours::Palette(vec![[1, 2, 3], [4, 5, 6]]), false).unwrap().0,
+            [4, 5, 6, 1, 2, 3, 4, 5, 6]
+        );
         let cmyk = Samples { data: &[0, 0, 0, 0, 255, 0, 0, 0], bits: 8, width: 2, height: 1 };
         assert_eq!(cmyk.pixels(&Colours::Cmyk, false).unwrap(), (vec![255, 255, 255, 0, 255, 255], true));
         assert!(Samples { data: &[], bits: 8, width: 10, height: 10 }.pixels(&Colours::Gray, false).is_err());

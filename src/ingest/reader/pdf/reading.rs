@@ -60,7 +60,8 @@ pub fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, Pars
     }
     let pdf = open(bytes, options)?;
     let catalog: Dict<'_> = pdf.xref().get(pdf.xref().root_id()).unwrap_or_default();
-    let warnings = cut_off.map(|it| format!("the file is truncated ({it}): pages may be missing")).into_iter().collect();
+    let warnings =
+        cut_off.map(|it| format!("the file is truncated ({it}): pages may be missing")).into_iter().collect();
     let mut pages = Pages { warnings, ..Pages::default() };
     pages.read(&pdf, &catalog, options)?;
     let bookmarks = caught(|| bookmarks::read(&pdf, &catalog)).unwrap_or_default();

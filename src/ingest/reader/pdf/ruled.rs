@@ -37,7 +37,8 @@ pub fn grids(rules: &[Rule]) -> Vec<Grid> {
     if rules.len() > RULES_MAX {
         return Vec::new();
     }
-    let lines = |horizontal: bool| merged(rules.iter().filter(|it| it.is_horizontal() == horizontal).copied().collect());
+    let lines =
+        |horizontal: bool| merged(rules.iter().filter(|it| it.is_horizontal() == horizontal).copied().collect());
     let (horizontal, vertical) = (lines(true), lines(false));
     let mut group: Vec<usize> = (0..horizontal.len() + vertical.len()).collect();
     for (index, across) in horizontal.iter().enumerate() {
@@ -50,8 +51,12 @@ pub fn grids(rules: &[Rule]) -> Vec<Grid> {
     let mut parts: std::collections::BTreeMap<usize, Grid> = std::collections::BTreeMap::new();
     for index in 0..group.len() {
         let root = root(&mut group, index);
-        let grid =
-            parts.entry(root).or_insert(Grid { xs: Vec::new(), ys: Vec::new(), vertical: Vec::new(), horizontal: Vec::new() });
+        let grid = parts.entry(root).or_insert(Grid {
+            xs: Vec::new(),
+            ys: Vec::new(),
+            vertical: Vec::new(),
+            horizontal: Vec::new(),
+        });
         match index.checked_sub(horizontal.len()) {
             None => grid.horizontal.push(horizontal[index]),
             Some(index) => grid.vertical.push(vertical[index]),
@@ -69,11 +74,15 @@ pub fn grids(rules: &[Rule]) -> Vec<Grid> {
 fn merged(mut rules: Vec<Rule>) -> Vec<Rule> {
     let across = |rule: &Rule| if rule.is_horizontal() { rule.y0 } else { rule.x0 };
     let start = |rule: &Rule| if rule.is_horizontal() { rule.x0 } else { rule.y0 };
-    rules.sort_by(|a, b| (across(a) / SAME).round().total_cmp(&(across(b) / SAME).round()).then(start(a).total_cmp(&start(b))));
+    rules.sort_by(|a, b| {
+        (across(a) / SAME).round().total_cmp(&(across(b) / SAME).round()).then(start(a).total_cmp(&start(b)))
+    });
     let mut out: Vec<Rule> = Vec::new();
     for rule in rules {
         match out.last_mut() {
-            Some(last) if (across(last) - across(&rule)).abs() <= SAME && last.is_horizontal() == rule.is_horizontal() => {
+            Some(last)
+                if (across(last) - across(&rule)).abs() <= SAME && last.is_horizontal() == rule.is_horizontal() =>
+            {
                 let (end, next) = if rule.is_horizontal() { (last.x1, rule.x0) } else { (last.y1, rule.y0) };
                 if next <= end + MEET {
                     last.x1 = if rule.is_horizontal() { last.x1.max(rule.x1) } else { last.x1 };
@@ -89,7 +98,10 @@ fn merged(mut rules: Vec<Rule>) -> Vec<Rule> {
 }
 
 fn crosses(across: &Rule, down: &Rule) -> bool {
-    down.x0 >= across.x0 - MEET && down.x0 <= across.x1 + MEET && across.y0 >= down.y0 - MEET && across.y0 <= down.y1 + MEET
+    down.x0 >= across.x0 - MEET
+        && down.x0 <= across.x1 + MEET
+        && across.y0 >= down.y0 - MEET
+        && across.y0 <= down.y1 + MEET
 }
 
 fn root(group: &mut [usize], mut index: usize) -> usize {
@@ -114,7 +126,8 @@ fn distinct(mut values: Vec<f32>) -> Vec<f32> {
 impl Grid {
     pub fn contains(&self, word: &Word) -> bool {
         let (x, y) = ((word.left + word.right) / 2.0, word.base - 0.3 * word.size);
-        let inside = |list: &[f32], at: f32| list.first().is_some_and(|it| *it <= at) && list.last().is_some_and(|it| at <= *it);
+        let inside =
+            |list: &[f32], at: f32| list.first().is_some_and(|it| *it <= at) && list.last().is_some_and(|it| at <= *it);
         inside(&self.xs, x) && inside(&self.ys, y)
     }
 
@@ -153,7 +166,8 @@ impl Grid {
                 used[at - 1]
             });
         }
-        let sound = used.iter().filter(|it| **it).count() >= 2 && table.iter().filter(|it| filled(it) >= 2).count() * 2 >= table.len();
+        let sound = used.iter().filter(|it| **it).count() >= 2
+            && table.iter().filter(|it| filled(it) >= 2).count() * 2 >= table.len();
         (sound && table.len() >= 2).then_some(Table { cells: table })
     }
 
@@ -166,8 +180,12 @@ impl Grid {
                 let (x, y) = (self.xs[column + 1], self.ys[line + 1]);
                 let middle_y = (self.ys[line] + y) / 2.0;
                 let middle_x = (self.xs[column] + x) / 2.0;
-                let wall = self.vertical.iter().any(|it| (it.x0 - x).abs() <= SAME && it.y0 <= middle_y && middle_y <= it.y1);
-                let floor = self.horizontal.iter().any(|it| (it.y0 - y).abs() <= SAME && it.x0 <= middle_x && middle_x <= it.x1);
+                let wall =
+                    self.vertical.iter().any(|it| (it.x0 - x).abs() <= SAME && it.y0 <= middle_y && middle_y <= it.y1);
+                let floor = self
+                    .horizontal
+                    .iter()
+                    .any(|it| (it.y0 - y).abs() <= SAME && it.x0 <= middle_x && middle_x <= it.x1);
                 if !wall && column + 1 < columns {
                     join(&mut group, line * columns + column, line * columns + column + 1);
                 }
@@ -208,10 +226,8 @@ mod tests {
     }
 
     fn row(base: f32, words: &[(&str, f32)]) -> Row {
-        let word = |(text, left): &(&str, f32)| Word {
-            text: text.to_string(),
-            ..Word::of_table(0, *left, left + 10.0, base)
-        };
+        let word =
+            |(text, left): &(&str, f32)| Word { text: text.to_string(), ..Word::of_table(0, *left, left + 10.0, base) };
         Row { words: words.iter().map(word).collect(), base, size: 10.0 }
     }
 
@@ -225,7 +241,10 @@ mod tests {
     fn lines_that_cross_make_cells() {
         let grids = grids(&lattice());
         assert_eq!(grids.len(), 1);
-        let rows = [row(15.0, &[("Part", 10.0), ("Crane", 110.0), ("Limit", 210.0)]), row(35.0, &[("pin", 10.0), ("K1", 110.0), ("5", 210.0), ("t", 230.0)])];
+        let rows = [
+            row(15.0, &[("Part", 10.0), ("Crane", 110.0), ("Limit", 210.0)]),
+            row(35.0, &[("pin", 10.0), ("K1", 110.0), ("5", 210.0), ("t", 230.0)]),
+        ];
         let table = grids[0].table(&rows).unwrap();
         assert_eq!(table.cells, [["Part", "Crane", "Limit"], ["pin", "K1", "5 t"]]);
     }
@@ -236,14 +255,22 @@ mod tests {
         // The middle wall ends above the first row.
         rules.retain(|it| it.is_horizontal() || it.x0 != 100.0);
         rules.push(line(100.0, 20.0, 100.0, 60.0));
-        let rows = [row(15.0, &[("Both", 10.0), ("columns", 110.0), ("Limit", 210.0)]), row(35.0, &[("pin", 10.0), ("K1", 110.0), ("5", 210.0)])];
+        let rows = [
+            row(15.0, &[("Both", 10.0), ("columns", 110.0), ("Limit", 210.0)]),
+            row(35.0, &[("pin", 10.0), ("K1", 110.0), ("5", 210.0)]),
+        ];
         let table = grids(&rules)[0].table(&rows).unwrap();
         assert_eq!(table.cells, [["Both columns", "", "Limit"], ["pin", "K1", "5"]]);
     }
 
     #[test]
     fn frames_and_underlines_are_no_tables() {
-        let frame = [line(0.0, 0.0, 100.0, 0.0), line(0.0, 50.0, 100.0, 50.0), line(0.0, 0.0, 0.0, 50.0), line(100.0, 0.0, 100.0, 50.0)];
+        let frame = [
+            line(0.0, 0.0, 100.0, 0.0),
+            line(0.0, 50.0, 100.0, 50.0),
+            line(0.0, 0.0, 0.0, 50.0),
+            line(100.0, 0.0, 100.0, 50.0),
+        ];
         assert!(grids(&frame).is_empty());
         assert!(grids(&[line(0.0, 0.0, 100.0, 0.0)]).is_empty());
         assert!(grids(&[]).is_empty());

@@ -7,8 +7,12 @@ pub fn text_of(bytes: &[u8]) -> String {
         false => u16::from_le_bytes([pair[0], pair[1]]),
     };
     let text = match bytes {
-        [0xfe, 0xff, rest @ ..] => String::from_utf16_lossy(&rest.chunks_exact(2).map(|it| units(it, true)).collect::<Vec<_>>()),
-        [0xff, 0xfe, rest @ ..] => String::from_utf16_lossy(&rest.chunks_exact(2).map(|it| units(it, false)).collect::<Vec<_>>()),
+        [0xfe, 0xff, rest @ ..] => {
+            String::from_utf16_lossy(&rest.chunks_exact(2).map(|it| units(it, true)).collect::<Vec<_>>())
+        }
+        [0xff, 0xfe, rest @ ..] => {
+            String::from_utf16_lossy(&rest.chunks_exact(2).map(|it| units(it, false)).collect::<Vec<_>>())
+        }
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         _ => bytes.iter().map(|it| latin(*it)).collect(),
     };
@@ -21,8 +25,8 @@ pub fn text_of(bytes: &[u8]) -> String {
 /// PDFDocEncoding, where it is not Latin-1.
 fn latin(byte: u8) -> char {
     const HIGH: [char; 33] = [
-        '•', '†', '‡', '…', '—', '–', 'ƒ', '⁄', '‹', '›', '−', '‰', '„', '“', '”', '‘', '’', '‚', '™', 'ﬁ', 'ﬂ', 'Ł', 'Œ', 'Š',
-        'Ÿ', 'Ž', 'ı', 'ł', 'œ', 'š', 'ž', ' ', '€',
+        '•', '†', '‡', '…', '—', '–', 'ƒ', '⁄', '‹', '›', '−', '‰', '„', '“', '”', '‘', '’', '‚', '™', 'ﬁ', 'ﬂ', 'Ł',
+        'Œ', 'Š', 'Ÿ', 'Ž', 'ı', 'ł', 'œ', 'š', 'ž', ' ', '€',
     ];
     match byte {
         0x80..=0xa0 => HIGH[usize::from(byte - 0x80)],

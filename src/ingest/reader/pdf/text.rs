@@ -153,7 +153,13 @@ impl<'a> Run<'_, 'a> {
         let length = (along.0 * along.0 + along.1 * along.1).sqrt();
         let size = (state.size * font.scale).abs() * if font.horizontal { across(&all) } else { length };
         let turn = match () {
-            () if along.0.abs() >= along.1.abs() => if along.0 >= 0.0 { 0 } else { 2 },
+            () if along.0.abs() >= along.1.abs() => {
+                if along.0 >= 0.0 {
+                    0
+                } else {
+                    2
+                }
+            }
             () if along.1 > 0.0 => 1,
             () => 3,
         };
@@ -167,7 +173,18 @@ impl<'a> Run<'_, 'a> {
         let sound = left.is_finite() && base.is_finite() && width.is_finite() && size.is_finite();
         let (left, right) = (left.min(left + width), left.max(left + width));
         let (spaced, placed, size) = (state.spaced, state.placed, size as f32);
-        let glyph = Glyph { letter: ' ', left, right, base, size, style: font.style, spaced, placed, part: false, ended: false };
+        let glyph = Glyph {
+            letter: ' ',
+            left,
+            right,
+            base,
+            size,
+            style: font.style,
+            spaced,
+            placed,
+            part: false,
+            ended: false,
+        };
         (sound && size > 0.01 && size < 20_000.0).then_some((turn, glyph))
     }
 
@@ -246,7 +263,18 @@ impl<'a> Run<'_, 'a> {
             let left = left as f32;
             let right = left + width;
             let style = Style::default();
-            let glyph = Glyph { letter: ' ', left, right, base, size, style, spaced: true, placed: true, part: false, ended: false };
+            let glyph = Glyph {
+                letter: ' ',
+                left,
+                right,
+                base,
+                size,
+                style,
+                spaced: true,
+                placed: true,
+                part: false,
+                ended: false,
+            };
             self.push(0, glyph, line);
         }
     }

@@ -31,11 +31,11 @@ pub struct Word {
     pub count: usize,
     pub table: Option<usize>,
     /// Where the last letter begins.
-    last: f32,
+    pub last: f32,
     /// Whether its one letter was placed by itself.
-    alone: bool,
+    pub alone: bool,
     /// Whether a blank was written after it.
-    ended: bool,
+    pub ended: bool,
 }
 
 /// Words on one baseline, from left to right.
@@ -52,7 +52,20 @@ impl Word {
     pub fn of_table(number: usize, left: f32, right: f32, base: f32) -> Word {
         let text = String::new();
         let style = Style::default();
-        Word { text, left, right, base, size: 1.0, style, spaced: true, count: 0, table: Some(number), last: left, alone: false, ended: false }
+        Word {
+            text,
+            left,
+            right,
+            base,
+            size: 1.0,
+            style,
+            spaced: true,
+            count: 0,
+            table: Some(number),
+            last: left,
+            alone: false,
+            ended: false,
+        }
     }
 }
 
@@ -133,8 +146,8 @@ fn runs(glyphs: &[Glyph]) -> Vec<Word> {
 
 fn follows(run: &Word, glyph: &Glyph) -> bool {
     let gap = glyph.left - run.right;
-    !glyph.spaced
-        && !(glyph.placed && run.alone)
+    let apart = glyph.spaced || glyph.placed && run.alone;
+    !apart
         && glyph.style == run.style
         && (glyph.base - run.base).abs() < 0.02 * run.size
         && (glyph.size - run.size).abs() < 0.02 * run.size
@@ -148,11 +161,13 @@ fn raised(rows: Vec<Row>) -> Vec<Row> {
     let mut out: Vec<Row> = Vec::with_capacity(rows.len());
     let mut pending: Vec<Word> = Vec::new();
     for mut row in rows {
-        let (now, later): (Vec<Word>, Vec<Word>) = std::mem::take(&mut pending).into_iter().partition(|it| beside(it, &row));
+        let (now, later): (Vec<Word>, Vec<Word>) =
+            std::mem::take(&mut pending).into_iter().partition(|it| beside(it, &row));
         // What belongs to no row below is a row of its own.
         for word in later {
             own_row(&mut out, word);
         }
+        let has_raised = !now.is_empty();
         row.words.extend(now);
         let above = out.last_mut();
         let (small, normal): (Vec<Word>, Vec<Word>) = match row.words.len() <= 12 {
@@ -172,7 +187,7 @@ fn raised(rows: Vec<Row>) -> Vec<Row> {
             None => row.words.extend(small),
         }
         // A row of nothing but short words may be the powers of the row below it.
-        if row.words.iter().all(|it| it.count <= 6) && row.words.len() <= 12 {
+        if !has_raised && row.words.iter().all(|it| it.count <= 6) && row.words.len() <= 12 {
             pending = std::mem::take(&mut row.words);
         } else {
             out.push(row);
@@ -198,10 +213,7 @@ fn beside(word: &Word, row: &Row) -> bool {
         gap > -0.3 * other.size && gap < 0.3 * other.size
     };
     let shift = word.base - row.base;
-    word.size < 0.85 * row.size
-        && shift > -0.65 * row.size
-        && shift < 0.4 * row.size
-        && row.words.iter().any(near)
+    word.size < 0.85 * row.size && shift > -0.65 * row.size && shift < 0.4 * row.size && row.words.iter().any(near)
 }
 
 /// Joins runs of one row into words. Runs that are shown twice in one place count once.
@@ -313,7 +325,18 @@ mod tests {
                 '|' => at += 3.0 * size,
                 letter => {
                     let right = at + 0.5 * size;
-                    glyphs.push(Glyph { letter, left: at, right, base, size, style: Style::default(), spaced: false, placed: false, part: false, ended: false });
+                    glyphs.push(Glyph {
+                        letter,
+                        left: at,
+                        right,
+                        base,
+                        size,
+                        style: Style::default(),
+                        spaced: false,
+                        placed: false,
+                        part: false,
+                        ended: false,
+                    });
                     at = right;
                 }
             }
