@@ -216,8 +216,8 @@ mod tests {
                     continue;
                 }
                 let (left, base) = (column as f32 * 5.0, 100.0 + 12.0 * index as f32);
-                let style = super::super::page::Style::default();
-                glyphs.push(super::super::page::Glyph {
+                let style = crate::ingest::reader::pdf::page::Style::default();
+                glyphs.push(crate::ingest::reader::pdf::page::Glyph {
                     letter,
                     left,
                     right: left + 5.0,
