@@ -79,7 +79,7 @@ fn name(path: &Path) -> String {
 
 /// The workflows before the reference begins.
 fn tasks() -> Vec<String> {
-    let (tasks, _) = PAGE.split_once("\n## The file\n").expect("the reference begins with `## The file`");
+    let (tasks, _) = PAGE.split_once("\n## A larger example\n").expect("the tasks end where `A larger example` begins");
     tasks.split("```yaml\n").skip(1).map(|it| it.split("```").next().unwrap().to_string()).collect()
 }
 
@@ -172,7 +172,7 @@ fn ask_before_publishing() {
 }
 
 #[test]
-fn tell_slack() {
+fn send_a_message_to_slack() {
     let desk = Desk::with("reports");
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let secrets = desk.path("home/secrets");

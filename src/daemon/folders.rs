@@ -85,7 +85,7 @@ struct Following {
 
 impl Following {
     fn new(engine: Engine, settings: Arc<Settings>) -> Following {
-        let options: Vec<SyncOptions> = settings.watch.0.iter().map(|it| followed(it)).collect();
+        let options: Vec<SyncOptions> = settings.watch.0.iter().map(followed).collect();
         let follow = Follow::new(&options);
         let count = options.len();
         Following { engine, settings, follow, open: vec![None; count], said: vec![None; count] }

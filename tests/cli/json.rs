@@ -177,8 +177,9 @@ fn groups(it: &mut Reading) {
     it.reads("list definitions", &["list", "definitions"]);
     it.reads("list params", &["list", "params"]);
     it.reads("submit", &[&["submit"], &greet(&[])[..]].concat());
-    it.reads("cancel", &["cancel", "s3"]);
-    it.reads("cancel", &["cancel", "r4"]);
+    // The runs and steps before these are those of the hooks.
+    it.reads("cancel", &["cancel", "s5"]);
+    it.reads("cancel", &["cancel", "r6"]);
     it.reads("retry", &["retry", "g1"]);
     it.reads("cancel", &["cancel", "g1"]);
     it.ends("wait", &["wait", "g1", "g2"], 6);
