@@ -5,8 +5,9 @@ use super::{
     error::{Error, Result},
     expression::{Expression, Values},
     template::Template,
+    templates::action_templates,
     wait::{Time, Wait},
-    workflow::{Action, Definition, action_templates},
+    workflow::{Action, Definition},
 };
 
 use std::collections::BTreeSet;

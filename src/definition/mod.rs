@@ -24,6 +24,7 @@ pub mod schedule;
 mod secret;
 mod shell;
 mod template;
+mod templates;
 mod unquoted;
 mod wait;
 pub mod watch;

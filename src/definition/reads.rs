@@ -3,7 +3,8 @@
 use super::{
     expression::Expression,
     template::{Part, Template},
-    workflow::{Action, Command, StepDefinition, texts},
+    templates::texts,
+    workflow::{Action, Command, StepDefinition},
 };
 
 impl StepDefinition {

@@ -9,6 +9,7 @@ use super::{
     expression::{Expression, Values},
     resources::Takes,
     template::Template,
+    templates::action_templates,
     wait::Wait,
 };
 use crate::{
@@ -494,26 +495,4 @@ impl From<Definition> for Stored {
             collects: it.collects,
         }
     }
-}
-
-pub(super) fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {
-    let mut found: Vec<Template> = env.values().flatten().cloned().collect();
-    match action {
-        Action::Run(command) => found.extend_from_slice(command.templates()),
-        Action::Wait(wait) => found.extend(wait.template().cloned()),
-        Action::Uses(_) | Action::Worker { .. } | Action::Children(_) => (),
-    }
-    texts(with, &mut found)?;
-    Ok(found)
-}
-
-/// Every text inside a JSON value, as a template.
-pub(super) fn texts(value: &serde_json::Value, found: &mut Vec<Template>) -> Result<()> {
-    match value {
-        serde_json::Value::String(text) => found.push(Template::parse(text)?),
-        serde_json::Value::Array(list) => list.iter().try_for_each(|it| texts(it, found))?,
-        serde_json::Value::Object(map) => map.values().try_for_each(|it| texts(it, found))?,
-        _ => (),
-    }
-    Ok(())
 }

@@ -71,10 +71,7 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
     };
     let task = match gather(state, claimed) {
         Ok(task) => task,
-        Err(error) => {
-            let settlement = refuse(state, claimed, &error);
-            return Attempted { key, ..Attempted::bare(settlement) };
-        }
+        Err(error) => return Attempted { key, ..Attempted::bare(refuse(state, claimed, &error)) },
     };
     let step_type = task.known.definition.steps[task.row.no].step_type.clone();
     if task.row.recomputing {
@@ -110,10 +107,8 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
     if let Some(intent) = cancel.intent() {
         result.report.outcome = overrule(result.report.outcome, intent);
     }
-    if let Some(reason) = result.waits_for.take().filter(|_| !claimed.group.is_of_hooks())
-        && let Err(error) = state.engine.pause_group_for(claimed.group, &reason)
-    {
-        tracing::warn!(%error, group = %claimed.group, "the group could not be paused");
+    if let Some(reason) = result.waits_for.take() {
+        pause_group(state, claimed, &reason);
     }
     let cache_key = cache_key.filter(|_| !result.uncached);
     let damaged = std::mem::take(&mut result.damaged);
@@ -129,6 +124,16 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
         other => other,
     };
     Attempted { settlement, guards, key, step_type }
+}
+
+/// Pauses the group of a step that waits for something outside, such as a server. Hooks of a group don't pause it.
+fn pause_group(state: &WorkerState, claimed: &Claimed, reason: &str) {
+    if claimed.group.is_of_hooks() {
+        return;
+    }
+    if let Err(error) = state.engine.pause_group_for(claimed.group, reason) {
+        tracing::warn!(%error, group = %claimed.group, "the group could not be paused");
+    }
 }
 
 /// What templates see of earlier steps before anything is written to disk for them.

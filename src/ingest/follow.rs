@@ -144,9 +144,10 @@ mod tests {
     #[test]
     fn a_source_is_due_soon_after_a_change_and_after_a_while_without_one() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("in/deep")).unwrap();
-        fs::create_dir_all(dir.path().join(".git")).unwrap();
-        let options = SyncOptions::new(vec![dir.path().to_path_buf()], "/db".into());
+        let root = dir.path().join("mount/source");
+        fs::create_dir_all(root.join("in/deep")).unwrap();
+        fs::create_dir_all(root.join(".git")).unwrap();
+        let options = SyncOptions::new(vec![root.clone()], "/db".into());
         let mut follow = Follow::new([&options]);
         let at = Monotonic;
         assert_eq!(follow.due(0, at(5)), at(5), "at first");
@@ -154,11 +155,11 @@ mod tests {
         follow.ended(0, at(1_000), true);
         follow.hear(at(2_000));
         assert_eq!(follow.due(0, at(2_000)), at(1_000) + EVERY, "nothing happened");
-        fs::write(dir.path().join(".git/x"), "x").unwrap();
-        fs::write(dir.path().join("in/.swap"), "x").unwrap();
+        fs::write(root.join(".git/x"), "x").unwrap();
+        fs::write(root.join("in/.swap"), "x").unwrap();
         follow.hear(at(3_000));
         assert_eq!(follow.due(0, at(3_000)), at(1_000) + EVERY, "nothing that is read");
-        fs::write(dir.path().join("in/deep/a.md"), "x").unwrap();
+        fs::write(root.join("in/deep/a.md"), "x").unwrap();
         follow.hear(at(4_000));
         let due = follow.due(0, at(4_000));
         assert!(due > at(4_000) && due <= at(8_000), "{due:?}");
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(follow.due(0, at(9_000)), at(9_000) + AFTER_FAILURE);
         follow.again(0);
         assert_eq!(follow.due(0, at(9_001)), at(9_001));
-        fs::remove_dir_all(dir.path()).unwrap();
+        fs::remove_dir_all(dir.path().join("mount")).unwrap();
         follow.begins(0);
         follow.ended(0, at(10_000), true);
         assert_eq!(

@@ -54,14 +54,10 @@ impl Reader<'_> {
         if let Some(node) = fields.get("type") {
             step.step_type = self.source.name(node, "type")?;
         }
-        if step.step_type == HOOK_TYPE {
-            let hint = "the pool of this name runs hooks: give the step another `type:`";
-            return Err(self.source.refuse(*line, format!("step `{name}` has the type `{HOOK_TYPE}`"), Some(hint)));
-        }
+        self.check_type(&step, *line)?;
         self.check_collect(fields)?;
         if let Some(node) = fields.get("resource_key") {
-            let scope = Scope::of(Place::Submit);
-            step.resource_key = Some(self.template(node, "resource_key", scope)?);
+            step.resource_key = Some(self.template(node, "resource_key", Scope::of(Place::Submit))?);
         }
         step.takes = self.takes(fields)?;
         (step.retries, step.backoff, step.timeout) = self.patience(fields, step.retries)?;
@@ -90,11 +86,26 @@ impl Reader<'_> {
         self.flow(fields, &mut step, &needed)?;
         step.env = env;
         step.secrets = self.secrets(fields, &step.action)?;
+        self.check_masked(fields, &step)?;
+        self.for_each(fields, step, &needed, workers)
+    }
+
+    /// Refuses the pool of hooks for a step.
+    fn check_type(&self, step: &StepDefinition, line: u64) -> Result<()> {
+        if step.step_type != HOOK_TYPE {
+            return Ok(());
+        }
+        let hint = "the pool of this name runs hooks: give the step another `type:`";
+        Err(self.source.refuse(line, format!("step `{}` has the type `{HOOK_TYPE}`", step.name), Some(hint)))
+    }
+
+    /// Refuses a value in a file for a step with a secret: the file could not be masked.
+    fn check_masked(&self, fields: &Fields<'_>, step: &StepDefinition) -> Result<()> {
         if let (false, ValueForm::File, Some(node)) = (step.secrets.is_empty(), step.value, fields.get("value")) {
             let message = "a step with a secret can't have `value: file`: what it prints could not be masked";
             return Err(self.source.refuse(node.line, message, Some("remove `value: file`")));
         }
-        self.for_each(fields, step, &needed, workers)
+        Ok(())
     }
 
     /// What a step takes is known when its group is submitted, and that of the steps in `collect` is not.

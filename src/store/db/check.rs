@@ -37,18 +37,12 @@ pub fn integrity(tx: &ReadTx) -> Result<Vec<String>> {
 
 /// How many rows each table has, by name.
 pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
-    let tables = tx.rows(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
-        [],
-        |row| row.get::<String>(0),
-    )?;
-    tables
-        .into_iter()
-        .map(|name| {
-            let count = tx.row(&format!("SELECT count(*) FROM \"{name}\""), [], |row| row.get(0))?;
-            Ok((name, count.unwrap_or(0)))
-        })
-        .collect()
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let count = |name: String| {
+        let count = tx.row(&format!("SELECT count(*) FROM \"{name}\""), [], |row| row.get(0))?;
+        Ok((name, count.unwrap_or(0)))
+    };
+    tx.rows(tables, [], |row| row.get::<String>(0))?.into_iter().map(count).collect()
 }
 
 /// Rules that one query each can check; a row is a finding's subject.
