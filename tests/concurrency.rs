@@ -141,7 +141,7 @@ fn a_retried_group_waits_behind_those_that_came_since() {
     let third = submit(&book, "mail", Concurrency::Queue, 1);
     assert_eq!(drain_one(&book, third), 2);
     let fourth = submit(&book, "mail", Concurrency::Queue, 1);
-    let again = windlass::store::retry::Again { from: Some(1), definition: None };
+    let again = windlass::store::retry::Again { from: Some(1), definition: None, collect: None };
     assert_eq!(book.store.write(move |tx| windlass::store::retry::run_again(tx, run, again, None)).unwrap(), 1);
     book.check();
     assert_eq!((at_work(&book), book.ended(first)), (vec![fourth], false), "one run alone re-opens its group");
@@ -213,7 +213,7 @@ proptest! {
                 Act::Cancel(at) => groups.get(at).into_iter().for_each(|it| book.cancel(it.0)),
                 Act::Retry(at) => groups.get(at).into_iter().for_each(|it| drop(book.retry(it.0))),
                 Act::From(at) => {
-                    let again = windlass::store::retry::Again { from: Some(1), definition: None };
+                    let again = windlass::store::retry::Again { from: Some(1), definition: None, collect: None };
                     if let Some((id, _)) = groups.get(at).copied()
                         && book.store.write(move |tx| windlass::store::retry::group_again(tx, id, again)).is_ok()
                     {

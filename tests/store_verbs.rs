@@ -295,7 +295,7 @@ fn an_adopted_group_is_claimed_in_its_scope_wherever_its_steps_wait() {
     book.store.write(move |tx| windlass::store::step_type::open_queue(tx, step_type)).unwrap();
     let mut after = Some(windlass::model::RunId(0));
     while let Some(from) = after {
-        after = book.store.write(move |tx| windlass::store::group::adopt_slice(tx, group, from, 2)).unwrap();
+        after = book.store.write(move |tx| windlass::store::group::adopt_slice(tx, group, group, from, 2)).unwrap();
     }
     book.check();
     for _ in 0..6 {

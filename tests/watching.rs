@@ -147,7 +147,7 @@ impl House {
 }
 
 fn groups(engine: &Engine) -> Vec<GroupId> {
-    let filter = GroupFilter { status: None, limit: 100_000, before: None };
+    let filter = GroupFilter { status: None, limit: 100_000, before: None, below: Default::default() };
     engine.store().read(|tx| read::groups(tx, &filter)).unwrap().iter().map(|it| it.id).collect()
 }
 
@@ -772,9 +772,12 @@ fn a_worker_watches_and_runs_what_comes() {
     let listed = windlass().args(["schedule", "list"]).ends(0).out;
     assert!(listed.contains("on files"), "{listed}");
     let engine = plant::open(&home);
-    let ended = engine
-        .store()
-        .read(|tx| read::groups(tx, &GroupFilter { status: Some(Status::Completed), limit: 9, before: None }));
+    let ended = engine.store().read(|tx| {
+        read::groups(
+            tx,
+            &GroupFilter { status: Some(Status::Completed), limit: 9, before: None, below: Default::default() },
+        )
+    });
     assert!(!ended.unwrap().is_empty());
     running.kill().unwrap();
     let shown: serde_json::Value =

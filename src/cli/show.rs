@@ -149,7 +149,8 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         out.line(format!("  {mark}  {name}, {ended}, after {tries}: {}", plain(&hook.detail)))?;
     }
     if let Some(hook) = details.failed_hooks.first() {
-        out.note(format!("its output: `windlass logs s{0}`; again: `windlass retry s{0}`", hook.id));
+        let step = StepId(hook.id);
+        out.note(format!("its output: `windlass logs {step}`; again: `windlass retry {step}`"));
     }
     show_kinds(cx, id, &found.failure_kinds)
 }

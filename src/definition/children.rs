@@ -41,7 +41,7 @@ impl Each {
                 Err((format!("the name of the file of step `{step}` is empty"), Some(hint(&step))))
             }
             Some((step, name)) => Ok(Each::File { step, name }),
-            None if source.contains(".files") && source.trim().starts_with("inputs") => {
+            None if of_step(source.trim()).is_some_and(|(_, rest)| rest.starts_with(".files")) => {
                 let message = format!("`{}` is not a file of an earlier step", source.trim());
                 Err((message, Some(hint("split"))))
             }
@@ -95,6 +95,13 @@ fn input(step: &str) -> String {
 
 /// Step and name of `inputs.STEP.files["NAME"]`, or of `inputs["STEP"].files["NAME"]`.
 fn file(source: &str) -> Option<(String, String)> {
+    let (step, rest) = of_step(source)?;
+    let (name, rest) = quoted(rest.strip_prefix(".files")?)?;
+    rest.is_empty().then_some((step, name))
+}
+
+/// The step of `inputs.STEP`, and what is behind it.
+fn of_step(source: &str) -> Option<(String, &str)> {
     let rest = source.strip_prefix("inputs")?;
     let (step, rest) = match rest.strip_prefix('.') {
         Some(rest) => {
@@ -104,11 +111,7 @@ fn file(source: &str) -> Option<(String, String)> {
         None => quoted(rest)?,
     };
     let fits = |it: char| it.is_alphanumeric() || matches!(it, '_' | '-');
-    if step.is_empty() || !step.chars().all(fits) {
-        return None;
-    }
-    let (name, rest) = quoted(rest.strip_prefix(".files")?)?;
-    rest.is_empty().then_some((step, name))
+    (!step.is_empty() && step.chars().all(fits)).then_some((step, rest))
 }
 
 /// The text in `["TEXT"]` or `['TEXT']` at the start, and what is behind it.

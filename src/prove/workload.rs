@@ -61,7 +61,7 @@ steps:
 
 impl Workflow {
     #[cfg(test)]
-    pub const ALL: [Workflow; 11] = [
+    pub const ALL: [Workflow; 12] = [
         Workflow::Chain,
         Workflow::Diamond,
         Workflow::Keyed,

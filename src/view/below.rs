@@ -29,10 +29,8 @@ pub(super) fn children(group: GroupId, facts: Option<&read::Children>) -> String
     )
 }
 
-/// The code of why a run has not started, the reason, and a command. `full`: so many others go side by side.
-pub(super) fn not_opened(group: GroupId, full: Option<i64>) -> (&'static str, String, Option<String>) {
-    let Some(most) = full else { return ("opening", format!("{group} is still being submitted"), None) };
+/// Its run has not started, since so many others go side by side.
+pub(super) fn full(group: GroupId, most: i64) -> String {
     let most = count(most.unsigned_abs(), "run");
-    let text = format!("{most} of {group} go side by side at most, and as many have not ended");
-    ("at_most", text, Some(format!("windlass list runs {group}")))
+    format!("{most} of {group} go side by side at most, and as many have not ended")
 }

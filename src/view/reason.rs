@@ -6,7 +6,7 @@ use super::{
     error::Result,
     slot, stranger,
     wording::{count, duration, number_of, relative, wait_of},
-    worker::workers,
+    worker::dead_workers,
 };
 use crate::{
     engine::Engine,
@@ -67,10 +67,12 @@ pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
     found
 }
 
-/// A worker whose state can't be read counts as alive.
-fn dead_workers(engine: &Engine) -> Vec<WorkerId> {
-    let known = workers(engine.store()).map(|list| list.workers).unwrap_or_default();
-    known.into_iter().filter(|worker| !worker.alive).map(|worker| worker.row.id).collect()
+/// Its run has not started. `full`: since so many others go side by side.
+fn not_opened(group: GroupId, full: Option<i64>) -> Reason {
+    match full {
+        Some(most) => reason("at_most", below::full(group, most), Some(format!("windlass list runs {group}"))),
+        None => reason("opening", format!("{group} is still being submitted"), None),
+    }
 }
 
 fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) -> Reason {
@@ -180,8 +182,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         let text = format!("{group} waits for {}: both are in concurrency group `{}`", it.group, it.concurrency);
         found.push(reason("concurrency", text, Some(format!("windlass why {}", it.group))));
     } else if why.group_opening {
-        let (code, text, command) = below::not_opened(group, why.full);
-        found.push(reason(code, text, command));
+        found.push(not_opened(group, why.full));
     }
     if why.group_paused {
         let resume = Some(format!("windlass resume {group}"));
@@ -224,9 +225,8 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
             false => found.extend(queue.into_iter().chain(wanting)),
         }
     }
-    if let Some(text) = &seen.disk_low {
-        found.push(reason("disk_low", text, Some("windlass settings disk_reserve".to_string())));
-    }
+    let reserve = || Some("windlass settings disk_reserve".to_string());
+    found.extend(seen.disk_low.as_ref().map(|text| reason("disk_low", text, reserve())));
     if found.iter().all(|it| it.code == "error") {
         found.push(reason("next", "not blocked: it starts in a moment", None));
     }

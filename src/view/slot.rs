@@ -34,7 +34,7 @@ fn waits(action: &Action) -> bool {
     let text: Vec<&str> = command.templates().iter().map(|it| it.source()).collect();
     let words: Vec<String> = text.join(" ").split_whitespace().map(str::to_string).collect();
     words.windows(2).any(|pair| {
-        let program = pair[0].rsplit('/').next().unwrap_or_default().trim_start_matches(['(', '$', '`', '"', '\'']);
+        let program = pair[0].rsplit(['/', '(', '`', '"', '\'', '=']).next().unwrap_or_default();
         program == "windlass" && matches!(pair[1].as_str(), "wait" | "run")
     })
 }

@@ -109,6 +109,8 @@ mod tests {
 
     fn group() -> GroupRow {
         GroupRow {
+            parent_group: None,
+            parent_step: None,
             id: GroupId(5),
             name: "pack".into(),
             definition: "pack".into(),

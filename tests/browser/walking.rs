@@ -55,7 +55,7 @@ fn a_new_place_begins_at_its_top_with_the_focus_on_its_heading() {
     browser.shows("item 99");
     browser.until("the heading has the focus again", &format!("scrollY === 0 && {heading}"));
     // A filter is used again and again: it keeps the focus.
-    browser.eval("document.querySelector('.filters a:nth-child(3)').focus()");
+    browser.eval("document.querySelector('.filters a:nth-child(4)').focus()");
     browser.press("Enter");
     browser.until("the filter is set", "document.querySelector('.filters [aria-current]').innerText === 'pending'");
     assert_eq!(browser.eval("document.activeElement.innerText"), "pending");

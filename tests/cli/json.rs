@@ -123,6 +123,8 @@ fn the_page_on_json_has_what_is_printed_and_nothing_else() {
     skipping(it);
     repairing(it);
     asking(it);
+    children(it);
+    sharing(it);
     schedules(it);
     waiting(it);
     running(it);
@@ -236,6 +238,50 @@ fn asking(it: &mut Reading) {
     it.reads("worker", &["worker", "--until-idle"]);
     it.reads("show s56", &["show", "s1"]);
     it.reads("show s56", &["show", "s3"]);
+    it.home = "home";
+}
+
+/// In a home of its own: a step that waits for the runs that it has started, one at a time.
+fn children(it: &mut Reading) {
+    it.home = "children";
+    it.place.write(
+        "fan.yaml",
+        "id: fan\nsteps:\n  - { name: each, for_each: '[\"a\", \"b\"]', at_most: 1, run: 'until test -e fan.go; do sleep 0.05; done' }\n",
+    );
+    let child = it.start(&["run", "fan.yaml"]);
+    it.until("a run below has begun", |it| {
+        let listed = it.command(&["list", "steps", "--group", "g2", "--status", "running"]).run();
+        listed.code == 0 && lines_of_json(&listed.out)[0]["steps"].as_array().is_some_and(|it| !it.is_empty())
+    });
+    let why = it.reads("why", &["why", "s1"]);
+    assert_eq!(why["steps"][0]["facts"]["children"]["at_most"], 1, "{why}");
+    it.reads("show s56", &["show", "s1"]);
+    assert_eq!(it.reads("show g12", &["show", "g1"])["below"][0]["group"], 2);
+    it.reads("show g12", &["show", "g2"]);
+    it.reads("list groups", &["list", "groups", "--all"]);
+    let steps = it.reads("list steps", &["list", "steps", "--group", "g2"])["steps"].clone();
+    for step in steps.as_array().unwrap() {
+        it.reads("why", &["why", &format!("s{}", step["id"])]);
+    }
+    it.place.write("fan.go", "");
+    it.hold("run", Ended::of(child.wait_with_output().unwrap()), 0);
+    it.home = "home";
+}
+
+/// In a home of its own: steps that wait for a rate, one behind the other.
+fn sharing(it: &mut Reading) {
+    it.home = "sharing";
+    it.place.write("calls.yaml", "id: calls\nsteps: [{ name: call, rate: { calls: 1/1h }, run: 'true' }]\n");
+    let child = it.start(&["run", "calls.yaml", "--items", "a", "b", "c"]);
+    it.until("the first has run", |it| {
+        let listed = it.command(&["list", "steps", "--group", "g1", "--status", "completed"]).run();
+        listed.code == 0 && lines_of_json(&listed.out)[0]["steps"].as_array().is_some_and(|it| !it.is_empty())
+    });
+    it.reads("why", &["why", "s2"]);
+    it.reads("why", &["why", "s3"]);
+    it.reads("list resources", &["list", "resources"]);
+    it.reads("cancel", &["cancel", "g1"]);
+    it.hold("run", Ended::of(child.wait_with_output().unwrap()), 6);
     it.home = "home";
 }
 

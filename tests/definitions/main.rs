@@ -411,7 +411,8 @@ fn examples(page: &str) -> Vec<(String, String)> {
 fn every_example_of_the_reference_is_read_and_the_bad_one_refused() {
     let pages = [include_str!("../../docs/workflows.md"), include_str!("../../docs/coming-from.md")].concat();
     let page = pages.as_str();
-    let known = KnownKinds::new(["windlass/noop", "windlass/sleep", "windlass/fail", "windlass/store"]);
+    let known =
+        KnownKinds::new(["windlass/noop", "windlass/sleep", "windlass/fail", "windlass/store", "windlass/webhook"]);
     let examples = examples(page);
     assert!(examples.len() >= 10);
     for (opening, text) in examples {

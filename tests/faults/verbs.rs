@@ -315,7 +315,7 @@ pub const VERBS: &[Verb] = &[
         "adopt",
         |book| {
             let group = book.submit_with(&chain(&["a", "b"]), &["x", "y"], 0, &[Some("k")]);
-            act(move |store| store.write(move |tx| group::adopt_slice(tx, group, RunId(0), 100)).map(drop))
+            act(move |store| store.write(move |tx| group::adopt_slice(tx, group, group, RunId(0), 100)).map(drop))
         },
         |book| assert_eq!(book.claims_in(Scope::Group(GroupId(1)), "*", 9).len(), 1),
     ),

@@ -274,7 +274,7 @@ impl World {
             Op::Adopt(_) => {
                 let mut after = Some(RunId(0));
                 while let Some(from) = after {
-                    after = self.write(move |tx| group::adopt_slice(tx, group, from, 2)).unwrap();
+                    after = self.write(move |tx| group::adopt_slice(tx, group, group, from, 2)).unwrap();
                 }
                 self.model.adopt(id);
             }

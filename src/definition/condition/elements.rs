@@ -90,7 +90,7 @@ mod tests {
             ),
             ("[]", Ok(json!([]))),
             ("item", Err("it is an object, which is no list")),
-            ("inputs.split.value.pages", Err("has no `pages`")),
+            ("inputs.split.value.pages", Err("there is no field `pages`")),
         ] {
             let judged = Elements::parse(source).unwrap().judge(&facts);
             match (judged, list) {
