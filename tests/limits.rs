@@ -156,7 +156,7 @@ fn the_settings_outrank_a_workflow_and_of_two_workflows_the_last_counts() {
     let refused = place.command(&["list"]).env("WINDLASS_RESOURCES", "gpu=many").run();
     assert_ne!(refused.code, 0);
     let refused = refused.said();
-    assert!(refused.contains("resources") && refused.contains("whole number"), "{refused}");
+    assert!(refused.contains("WINDLASS_RESOURCES") && refused.contains("whole number"), "{refused}");
     place.assert_sound();
 }
 

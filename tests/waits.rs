@@ -268,7 +268,8 @@ fn a_reaped_worker_cannot_park_its_step() {
 fn a_step_that_is_put_back_is_claimed_again_with_its_attempt() {
     let book = Book::new();
     book.submit(&chain(&["a"]), &["x"]);
-    let step = parked(&book, wait(WaitsFor::Children(GroupId(9)), None, Otherwise::Fail));
+    let step = book.claim("*");
+    assert_eq!(book.settle(&step, wait(WaitsFor::Children(GroupId(9)), None, Otherwise::Fail)), Held::Yes);
     let found = book.store.read(|tx| waiting::of_children(tx, GroupId(9))).unwrap();
     assert_eq!(found.map(|it| it.step), Some(step.lease.step));
     let id = step.lease.step;

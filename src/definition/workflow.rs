@@ -9,7 +9,6 @@ use super::{
     expression::{Expression, Values},
     resources::Takes,
     template::Template,
-    templates::action_templates,
     wait::Wait,
 };
 use crate::{
@@ -409,34 +408,6 @@ impl StepDefinition {
     /// The step on its own: it has no condition, its failure counts, and a cancel ends it.
     pub(super) fn without_flow(self) -> StepDefinition {
         StepDefinition { when: None, after: After::Success, allow_failure: false, on_cancel_run: false, ..self }
-    }
-
-    /// The names of the steps that its templates ask for.
-    pub fn inputs_asked(&self) -> Result<Vec<String>> {
-        let templates = action_templates(&self.action, &self.env, &self.with)?;
-        let names = templates.iter().flat_map(Template::expressions).filter_map(|it| match it {
-            Expression::InputDir(step)
-            | Expression::InputValue(step, _)
-            | Expression::InputStatus(step)
-            | Expression::InputChildren(step) => Some(step.clone()),
-            _ => None,
-        });
-        Ok(names.collect())
-    }
-
-    /// Whether a template of the step asks for the directory of this earlier step.
-    pub fn asks_for_dir(&self, step: &str) -> Result<bool> {
-        let templates = action_templates(&self.action, &self.env, &self.with)?;
-        let mut expressions = templates.iter().flat_map(Template::expressions);
-        Ok(expressions.any(|it| matches!(it, Expression::InputDir(name) if name == step)))
-    }
-
-    pub(super) fn templates(&self) -> Result<Vec<Template>> {
-        let mut found = action_templates(&self.action, &self.env, &self.with)?;
-        found.extend(self.resource_key.clone());
-        found.extend(self.takes.templates().cloned());
-        found.extend(self.cache_files.iter().flatten().cloned());
-        Ok(found)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The objects of the ingestion API: the fields that its clients expect, in this order, `null` if unknown.
 
 use crate::{
-    model::{ArtifactHash, Timestamp},
+    model::{ArtifactHash, Status, Timestamp},
     store::{
         document_batch::Batch,
         document_uri::DocumentUri,
@@ -340,7 +340,8 @@ impl From<SyncState> for SyncStateObject {
 
 /// `{"PENDING": 0, "RUNNING": 1, ...}`: every status, whether there are runs with it or not.
 pub fn counts(tally: &Tally) -> Map<String, Value> {
-    crate::model::Status::ALL.into_iter().map(|it| (it.name().to_string(), tally.of(it).into())).collect()
+    let known = Status::ALL.into_iter().filter(|it| *it != Status::Waiting);
+    known.map(|it| (it.name().to_string(), tally.of(it).into())).collect()
 }
 
 /// Tenths of a second.

@@ -91,6 +91,12 @@ pub struct Why {
     pub cancel_asked: bool,
 }
 
+impl KeyFacts {
+    fn named(name: String) -> KeyFacts {
+        KeyFacts { name, holder: None, file_only: false, head: None }
+    }
+}
+
 pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     let step = find(tx, id)?;
     let found = tx.row(
@@ -120,12 +126,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 group_opening: row.get(9)?,
                 group_behind: None,
                 type_paused: row.get(10)?,
-                key: row.get::<Option<String>>(6)?.map(|name| KeyFacts {
-                    name,
-                    holder: None,
-                    file_only: false,
-                    head: None,
-                }),
+                key: row.get::<Option<String>>(6)?.map(KeyFacts::named),
                 waits: None,
                 lacks: None,
                 children: None,
