@@ -38,7 +38,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// How to settle, and what must live until that is committed.
@@ -191,9 +191,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     let mut children = own_children(&known.definition, &row, claimed.group);
     inputs.extend(collected(engine, &known.definition, claimed.group)?);
     Outer::of(engine, &group, &known.definition, step)?.fill(&mut inputs, &mut unfinished, &mut children);
-    let root = WorkDir::root_of(&engine.options.home, state.id(), claimed.lease);
-    let file = |name: &String| root.join("children").join(hex::encode(name)).with_extension("jsonl");
-    let files: BTreeMap<String, PathBuf> = children.keys().map(|name| (name.clone(), file(name))).collect();
+    let files = child_files(&WorkDir::root_of(&engine.options.home, state.id(), claimed.lease), children.keys());
     let item = item_value(&row.item);
     let mut values = Values {
         item: Some(Cow::Borrowed(&item)),
@@ -240,6 +238,12 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         input.looked_up = kind.look_up(&input, &engine.store)?;
     }
     Ok(Task { known, group, row, input, before, children })
+}
+
+/// Where the results of children are written, by the names of the steps that started them.
+fn child_files<'n>(root: &Path, names: impl Iterator<Item = &'n String>) -> BTreeMap<String, PathBuf> {
+    let file = |name: &String| root.join("children").join(hex::encode(name)).with_extension("jsonl");
+    names.map(|name| (name.clone(), file(name))).collect()
 }
 
 fn execute(

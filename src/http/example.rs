@@ -87,8 +87,10 @@ fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
 }
 
 fn value_of(name: &str, it: &Value) -> Value {
-    if name == "definition" && it["example"].is_null() {
-        return json!({"id": "hello", "steps": [{"name": "hello", "run": "echo hello {{ item }}"}]});
+    // Both a submission and a schedule take it.
+    if name == "definition" {
+        let steps = json!([{"name": "hello", "run": "echo hello {{ item }}"}]);
+        return json!({"id": "hello", "schedule": {"every": "1h"}, "items_from": {"list": ["world"]}, "steps": steps});
     }
     let known = || KNOWN.iter().find(|known| known.0 == name).map(|known| json!(known.1));
     let schema = if it["schema"].is_object() { &it["schema"] } else { it };

@@ -138,7 +138,9 @@ fn the_page_on_json_has_what_is_printed_and_nothing_else() {
     let commands: BTreeSet<String> = it.page.commands.keys().cloned().collect();
     let missing: Vec<_> = commands.difference(&it.read).collect();
     assert!(missing.is_empty(), "the page has commands that were not run: {missing:?}");
-    let never = it.page.never_seen();
+    // They take a line of three steps, or a setting and many attempts: see tests/resources.
+    let rare = ["Lacks.behind", "StepType.reserves"];
+    let never: Vec<_> = it.page.never_seen().into_iter().filter(|it| !rare.contains(&it.as_str())).collect();
     assert!(never.is_empty(), "the page has fields that were never printed: {never:#?}");
 }
 

@@ -51,7 +51,6 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<S
 #[serde(deny_unknown_fields)]
 struct NewSchedule {
     /// The workflow file: its YAML or JSON as a text, or as an object.
-    #[schema(value_type = Object, example = json!({"id": "nightly", "schedule": {"cron": "0 2 * * *"}, "steps": [{"name": "report", "run": "./report"}]}))]
     definition: DefinitionText,
     /// The name of the schedule; default: the workflow's id.
     #[schema(max_length = 1024)]
