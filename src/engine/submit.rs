@@ -114,7 +114,7 @@ impl Engine {
         check_texts(&submission)?;
         let Submission { definition, items, params, directory, .. } = &submission;
         cache_files::check(definition, items, params, directory)?;
-        check_length("name", submission.name.as_deref().unwrap_or(&submission.definition.name))?;
+        check_length("name", submission.name.as_deref().unwrap_or(&definition.name))?;
         // The submitter decides where texts may go, and with which key.
         if let Some(url) = submission.params["embed"]["url"].as_str() {
             embed::pair(url, submission.params["embed"]["key"].as_str())?;
@@ -123,10 +123,8 @@ impl Engine {
         self.check_secrets(definition)?;
         check_weight(submission.weight)?;
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
-        for group in self.given_up().clone() {
-            // The disk may still be full.
-            let _ = self.sweep_unsealed(group);
-        }
+        // The disk may still be full.
+        self.given_up().clone().into_iter().for_each(|group| drop(self.sweep_unsealed(group)));
         let runs = self.render_runs(&submission)?;
         let new = NewGroup {
             definition: self.intern(&submission.definition)?,
