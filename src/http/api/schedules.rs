@@ -156,6 +156,7 @@ async fn run(State(app): State<App>, Path(schedule): Path<String>) -> Result<Jso
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Backfill {
+    #[schema(example = 1_767_225_600_000_i64)]
     from: Timestamp,
     /// Omitted: now.
     to: Option<Timestamp>,
