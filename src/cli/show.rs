@@ -368,7 +368,7 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
     Ok(())
 }
 
-/// Who answered a step that waited. A rejection is its reason already.
+/// Who answered a step that waited. For a rejection the reason says it already.
 fn answered(detail: &Value) -> Option<String> {
     let answer = serde_json::from_value::<Answer>(detail["answer"].clone()).ok().filter(|it| it.approved);
     let asked = detail["asked"].as_str().map(|it| format!(" ({it})")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The claim: whoever holds the lock is the daemon of this home.
+//! The claim: the process that holds the lock is the daemon of this home.
 
 use super::{
     contact,

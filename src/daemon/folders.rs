@@ -160,8 +160,8 @@ impl Following {
         }
         let (path, db, text) = (path.clone(), db.clone(), problem.clone());
         // If this fails it is said after the next sync.
-        let told = self.engine.store().write(move |tx| synced_folder::set_problem(tx, &path, &db, &text));
-        self.said[which] = told.is_ok().then_some(problem);
+        let stored = self.engine.store().write(move |tx| synced_folder::set_problem(tx, &path, &db, &text));
+        self.said[which] = stored.is_ok().then_some(problem);
     }
 }
 

@@ -46,7 +46,7 @@ pub enum Verdict {
     Refuse(String),
 }
 
-/// The first answer counts. Who repeats it is right, who says something else is told of the first.
+/// The first answer counts. The same answer again is accepted; a different one is refused with the first.
 pub fn answer(before: &Before, new: &Answer) -> Verdict {
     match before {
         Before { waits_for: Some(WaitKind::Approval), .. } => Verdict::Take,

@@ -17,7 +17,7 @@ pub enum Expression {
     /// A file with one line for each run that the step started.
     InputChildren(String),
     Group,
-    /// A fact about the group that a hook tells of.
+    /// A fact about the group of a hook's event.
     GroupFact(GroupFact),
     Run,
     Step,

@@ -6,7 +6,7 @@ use super::{
     concurrency::Concurrency,
     condition::Condition,
     error::{Error, Result},
-    expression::{Expression, Values},
+    expression::Values,
     resources::Takes,
     template::Template,
     wait::Wait,
@@ -188,7 +188,7 @@ pub struct HookDefinition {
     /// As it is: there is no item when an event makes a hook due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_key: Option<String>,
-    /// How often its process may crash; `None`: as often as that of a step.
+    /// How often its process may crash. `None`: the default of steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_crashes: Option<u32>,
 }

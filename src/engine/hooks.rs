@@ -28,10 +28,10 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, sync::Arc};
 /// How many hooks run at once unless the settings or the command line say otherwise.
 pub(super) const PLACES: usize = 2;
 
-/// Kinds of failures of a group that a hook tells of.
+/// The maximum number of kinds of failures in `group.reasons`.
 const REASONS: usize = 5;
 
-/// Reads what a hook tells of, and its part of the workflow.
+/// Reads the event of a hook and its part of the workflow.
 pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
     let engine = &state.engine;
     let (row, hook) = engine.store.read(|tx| {

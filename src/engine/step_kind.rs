@@ -58,7 +58,7 @@ pub struct StepInput {
     /// What the kind looked up for this attempt.
     #[serde(default)]
     pub looked_up: Value,
-    /// What a hook tells of. `group`, `run` and `step` are those of its event; 0 if it is of none.
+    /// The event of a hook. `group`, `run` and `step` are those of the event, or 0.
     #[serde(default)]
     pub told: Option<Told>,
 }

@@ -24,7 +24,7 @@ pub enum Failpoint {
     HookFirst,
     /// A step takes units of a resource although they are held.
     CapacityExceeded,
-    /// An attempt that follows a dead one starts another group instead of finding that of its step.
+    /// An attempt after a crash starts a second group instead of finding the group of its step.
     LostChildGroup,
     /// The database is written with `synchronous=OFF`. Only a power cut reveals it.
     SynchronousOff,

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How often a source is synced although nothing seems to happen: where the kernel tells of changes, and where it does not.
+/// How often a source is synced without a hint of a change: if the kernel reports changes, and if it does not.
 const EVERY: Millis = Millis::minutes(5);
 const EVERY_WITHOUT_EVENTS: Millis = Millis::seconds(15);
 /// How long after a sync that failed it is tried again.

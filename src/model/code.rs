@@ -176,7 +176,7 @@ states! {
 }
 
 states! {
-    /// Who says how many units of a resource there are.
+    /// Where the capacity of a resource comes from.
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     CapacitySource {

@@ -90,12 +90,12 @@ pub mod by_name {
     }
 }
 
-/// What a hook tells of: its event, and the group as it is when the hook runs.
+/// The event of a hook, and the state of its group when the hook runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// Such as `group_end`.
     pub event: String,
-    /// The name of the group; for an event of a schedule, that of the schedule.
+    /// The name of the group. For an event of a schedule, the name of the schedule.
     pub name: String,
     /// Such as `FAILED`; empty for an event of a schedule.
     pub status: String,

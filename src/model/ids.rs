@@ -74,7 +74,7 @@ impl GroupId {
         self.0 < 0
     }
 
-    /// The group that people see: that of which its hooks tell, or itself.
+    /// The group that people see: the owner of a group of hooks, or the group itself.
     pub const fn owner(self) -> GroupId {
         if self.0 == GroupId::NONE.hooks().0 { GroupId(0) } else { GroupId(self.0.abs()) }
     }

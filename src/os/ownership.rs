@@ -134,6 +134,8 @@ pub fn open_folder(path: &Path) -> Result<Option<(Folder, Facts)>> {
         Err(error) => match check(path)? {
             None => Ok(None),
             Some(found) if !found.is_dir() => Err(failed(io::ErrorKind::NotADirectory.into())),
+            // Another process has created it in the meantime.
+            Some(_) if error.kind() == io::ErrorKind::NotFound => open_folder(path),
             Some(_) => Err(failed(error)),
         },
     }
@@ -341,6 +343,24 @@ mod tests {
 
     fn said(path: &Path) -> String {
         check(path).err().map(|it| it.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_folder_that_appears_while_it_is_opened_is_there_or_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        std::thread::scope(|scope| {
+            let appears = scope.spawn(|| {
+                for _ in 0..3_000 {
+                    std::fs::create_dir(&home).unwrap();
+                    std::fs::remove_dir(&home).unwrap();
+                }
+            });
+            while !appears.is_finished() {
+                let opened = open_folder(&home);
+                assert!(opened.is_ok(), "{:?}", opened.err());
+            }
+        });
     }
 
     #[test]

@@ -171,7 +171,7 @@ pub fn parse_alerts(text: &str, file_name: &str, known: &KnownKinds) -> Result<O
     Definition::new(ALERTS.into(), ALERTS.into(), Vec::new(), hooks, BTreeMap::new()).map(Some)
 }
 
-/// The id of the definition with the alerts; that of no workflow has a slash.
+/// The id of the definition that holds the alerts. It has a slash, which no workflow's id can have.
 const ALERTS: &str = "windlass/alerts";
 
 /// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.

@@ -108,7 +108,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What a step takes is known when its group is submitted, and that of the steps in `collect` is not.
+    /// The resources of a step must be known at submit; those of steps in `collect` are not.
     fn check_collect(&self, fields: &Fields<'_>) -> Result<()> {
         for key in ["resource_key", "resources", "rate"] {
             if let (Some(node), true) = (fields.get(key), self.collects) {

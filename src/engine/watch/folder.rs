@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How often a directory is read although nothing seems to happen: where the kernel tells of changes, and where it does not.
+/// How often a directory is read without a hint of a change: if the kernel reports changes, and if it does not.
 const EVERY: Millis = Millis::minutes(1);
 const EVERY_WITHOUT_EVENTS: Millis = Millis::seconds(10);
 /// How often a directory that is not there is looked for.
@@ -61,7 +61,7 @@ pub(super) struct Folder {
     /// Device and inode of the root when it was read last.
     root: Option<(u64, u64)>,
     is_missing: bool,
-    /// Whether the kernel tells of every change.
+    /// Whether the kernel reports every change.
     has_events: bool,
     /// A burst may have been interrupted.
     may_be_open: bool,

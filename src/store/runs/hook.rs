@@ -35,7 +35,7 @@ pub const HASH: [u8; 32] = [
     0x96, 0x21, 0x34, 0x63, 0x6e, 0xe7, 0x9f, 0xfb, 0xb5, 0xe1, 0xf6, 0x17, 0xa0,
 ];
 
-/// A hook: whose it is, and what it tells of.
+/// A hook, with its owner and the event that started it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     /// The definition that has it, and its place in that definition's list of hooks.
