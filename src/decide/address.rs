@@ -1,9 +1,9 @@
-//! Whether an internet address is anybody's or a private one.
+//! Whether an internet address is public or private.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the address is one of the public internet: not this machine, not a private network, not the link, not reserved.
-/// After the registries of RFC 6890. An IPv6 address that stands for an IPv4 one is judged as that.
+/// Whether the address belongs to the public internet: it is not loopback, private, link-local or reserved. Follows the
+/// registries of RFC 6890. An IPv6 address that embeds an IPv4 address is judged by that IPv4 address.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -29,13 +29,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Only 2000::/3 is given out, and of that not Teredo (2001::/32) nor the examples of documents.
+/// Only 2000::/3 is allocated. Teredo (2001::/32) and the documentation prefixes inside it are not public.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     first & 0xe000 == 0x2000 && !(first == 0x2001 && matches!(second, 0 | 0xdb8))
 }
 
-/// The IPv4 address that an IPv6 address leads to: mapped, compatible, translated (NAT64) or of 6to4.
+/// The IPv4 address that an IPv6 address embeds: mapped, compatible, NAT64 or 6to4.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let joined = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match address.segments() {

@@ -1,4 +1,4 @@
-//! Whether there is disk space for new work, and for one more file.
+//! Whether the disk has space for new work, or for one more file.
 
 use crate::model::Bytes;
 
@@ -6,19 +6,19 @@ use crate::model::Bytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     Admit,
-    /// The disk is below its reserve: nothing is claimed until it has `needed` bytes free again.
+    /// Free space is below the reserve. Nothing is claimed until `needed` bytes are free again.
     DiskLow {
         free: Bytes,
         needed: Bytes,
     },
 }
 
-/// Whether steps may be claimed with `free` bytes on the disk and `reserve` bytes to be kept.
+/// Whether steps may be claimed when the disk has `free` bytes and must keep `reserve`.
 pub fn admit(free: Bytes, reserve: Bytes) -> Admission {
     admit_write(free, Bytes(0), reserve)
 }
 
-/// Whether `size` more bytes may be written so that `reserve` bytes stay free.
+/// Whether `size` more bytes may be written while `reserve` bytes stay free.
 pub fn admit_write(free: Bytes, size: Bytes, reserve: Bytes) -> Admission {
     let needed = Bytes(size.0.saturating_add(reserve.0));
     if free < needed { Admission::DiskLow { free, needed } } else { Admission::Admit }

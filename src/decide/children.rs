@@ -10,14 +10,14 @@ pub struct Counts {
     pub count: u64,
     pub failed: u64,
     pub cancelled: u64,
-    /// Runs of which every step was skipped.
+    /// Runs whose steps were all skipped.
     pub skipped: u64,
-    /// The steps that follow all runs failed, or were cancelled.
+    /// The steps in `collect`, which follow all runs, failed or were cancelled.
     pub not_collected: bool,
 }
 
 impl Counts {
-    /// Runs that completed with at least one step that was not skipped.
+    /// Runs that completed and ran at least one step.
     pub fn completed(&self) -> u64 {
         self.count.saturating_sub(self.failed + self.cancelled + self.skipped)
     }
@@ -31,7 +31,7 @@ impl Counts {
     }
 }
 
-/// The end of a step with the end of its group. A cancelled run counts like one that failed.
+/// How the step ends when its group ends. A cancelled run counts as a failed one.
 pub fn verdict(group: GroupId, counts: &Counts, tolerate: Tolerate) -> End {
     if counts.not_collected {
         return End::Fail(Outcome::permanent(

@@ -1,9 +1,8 @@
-//! How long something was at work.
+//! How long something was running.
 
 use crate::model::{Millis, Timestamp};
 
-/// The time that these spans cover together, each from its start to its end, in any order. Where several cover the same time it
-/// counts once.
+/// The total time that these spans cover, in milliseconds. Spans are (start, end) in any order; overlaps count once.
 pub fn covered(mut spans: Vec<(Timestamp, Timestamp)>) -> Millis {
     spans.sort_unstable_by_key(|it| it.0.0);
     let (mut total, mut until) = (0i64, i64::MIN);
@@ -29,7 +28,7 @@ mod tests {
             (&[(10, 30), (20, 40)], 30),
             (&[(100, 110), (0, 10)], 20),
             (&[(0, 100), (10, 20), (30, 40)], 100),
-            // A clock that was set back.
+            // The clock was set back.
             (&[(50, 40)], 0),
             (&[(50, 40), (45, 60)], 15),
         ] {

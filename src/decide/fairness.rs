@@ -1,13 +1,13 @@
-//! Whose turn it is between groups: start-time fair queueing (Goyal, Vin, Cheng 1996).
+//! Which group is served next: start-time fair queueing (Goyal, Vin, Cheng 1996).
 //!
-//! Each group that waits in a queue has a tag. The lowest tag is served first, and each claim adds one share to it, which is the
-//! smaller the larger the group's weight. So groups that wait all the time are served in proportion to their weights, whatever
-//! they have waiting: over any stretch of time the claims of two of them, divided by their weights, differ by less than
-//! `1 / weight + 1 / other weight`.
+//! Each group that waits in a queue has a tag. The lowest tag is served first. Each claim adds one share to the tag,
+//! and a larger weight makes the share smaller. Groups that wait continuously are thus served in proportion to their
+//! weights, however many steps they have: over any interval, the claims of two groups, each divided by its weight,
+//! differ by less than `1 / weight + 1 / other weight`.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// What one claim adds to the tag of a group of weight 1. Divisible by many weights, so that shares are exact.
+/// What one claim adds to the tag of a group with weight 1. It has many divisors, so that shares are exact.
 const SHARE: i64 = 5_040_000;
 
 /// The largest weight of a group.
@@ -22,28 +22,29 @@ pub struct Turn {
     pub weight: i64,
 }
 
-/// A tag after `claims` more claims.
+/// The tag after `claims` more claims.
 pub fn served(tag: i64, claims: i64, weight: i64) -> i64 {
     tag.saturating_add(claims.saturating_mul(SHARE / weight.clamp(1, MAX_WEIGHT)))
 }
 
-/// The tag of a group that begins to wait beside others, of which the lowest has the tag `lowest`: it is served next after those
-/// that have that tag already, and has no claim on the time before.
+/// The tag of a group that begins to wait beside others; `lowest` is the lowest tag among them. The group is served
+/// right after those that already have the lowest tag, and gets no credit for the time before.
 pub fn entering(lowest: Option<i64>) -> i64 {
     lowest.unwrap_or(0)
 }
 
-/// How many claims another group of the same priority gets before ours gets to the step that stands behind `position` others of it.
+/// How many claims another group of the same priority gets before our group reaches the step that has `position` other
+/// steps of our group ahead of it.
 pub fn claims_before(ours: &Turn, position: i64, other: &Turn) -> i64 {
     let tag = served(ours.tag, position, ours.weight);
     let share = served(0, 1, other.weight);
     let gap = tag - other.tag;
-    // At equal tags the older group is served first.
+    // If tags are equal, the older group is served first.
     let bound = if other.group < ours.group { gap.div_euclid(share) + 1 } else { (gap - 1).div_euclid(share) + 1 };
     bound.max(0)
 }
 
-/// Groups in the order in which they are served: the highest priority, then the lowest tag, then the oldest group.
+/// The groups in the order in which they are served: highest priority, then lowest tag, then oldest group.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
     heap: BinaryHeap<(i64, Reverse<i64>, Reverse<i64>, i64)>,
@@ -55,21 +56,21 @@ impl Order {
         Order { heap: turns.iter().map(entry).collect() }
     }
 
-    /// The group whose turn it is; it is out until it is put back.
+    /// Removes and returns the group that is served next. `put_back` returns it to the order.
     pub fn take(&mut self) -> Option<Turn> {
         let (priority, Reverse(tag), Reverse(group), weight) = self.heap.pop()?;
         Some(Turn { priority, tag, group, weight })
     }
 
-    /// After one claim.
+    /// Puts a group back after a claim.
     pub fn put_back(&mut self, turn: Turn) {
         let tag = served(turn.tag, 1, turn.weight);
         self.heap.push((turn.priority, Reverse(tag), Reverse(turn.group), turn.weight));
     }
 }
 
-/// The order in which the heads of several queues are taken: by priority, then one of each queue in rotation, beginning with
-/// the queue number `first`. Tags of different queues say nothing about each other.
+/// The order in which to take the heads of several queues: by priority, then one from each queue in rotation, starting
+/// at the queue with index `first`. Tags of different queues can't be compared.
 pub fn across_queues(
     priority: i64,
     position: usize,

@@ -1,18 +1,19 @@
-//! What follows from the end of a step: which of the steps that need it start, are skipped, are cancelled or wait on.
+//! What happens when a step ends: which of its dependents start, are skipped, are cancelled or keep waiting.
 
 use crate::model::{After, Shape, ShapeStep, StepState};
 
-/// What is known of one step of a run.
+/// What is known about one step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     pub state: StepState,
-    /// It has a lease.
+    /// A worker holds a lease on it.
     pub running: bool,
-    /// It had completed, and runs again because a file that it made is damaged. Those that need it count it as completed.
+    /// It had completed and runs again because a file that it produced is damaged. Its dependents still count it as
+    /// completed.
     pub runs_again: bool,
 }
 
-/// How a step ended, for those that need it.
+/// How a step ended, as its dependents see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Completed,
@@ -21,33 +22,34 @@ pub enum End {
     Cancelled { by_failure: bool },
 }
 
-/// What becomes of a step.
+/// What happens to a step next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// It has all that it needs.
+    /// All its needs are met.
     Start,
     /// It ends as SKIPPED.
     Skip,
-    /// It waits, and ends as CANCELLED.
+    /// It is waiting, and ends as CANCELLED.
     Cancel,
-    /// It runs, and is asked to stop.
+    /// It is running, and is asked to stop.
     Stop,
-    /// It waits for this many steps still.
+    /// It still waits for this many steps.
     Wait { unmet: usize },
 }
 
-/// A step, by its number, and what becomes of it.
+/// A step, by number, and what happens to it.
 pub type Change = (usize, Then);
 
-/// What follows when the steps `ended` have ended; `facts` has their new states. `cancelling`: their group is being cancelled.
+/// The consequences when the steps `ended` have ended; `facts` already contains their new states. `cancelling` means
+/// that their group is being cancelled.
 ///
-/// Needs point backwards, so one pass in ascending order sees every consequence after its cause.
+/// A step needs only earlier steps, so one pass in ascending order sees every consequence after its cause.
 pub fn follow(shape: &Shape, facts: &[Facts], ended: &[usize], cancelling: bool) -> Vec<Change> {
     Walk::new(shape, facts, ended, &[], cancelling).run()
 }
 
-/// What follows when a run is cancelled. Steps that a cancel starts stay, if the run has `begun`: else there is nothing for
-/// them to clean up.
+/// The consequences of cancelling a run. If the run has `begun`, steps that run on cancellation stay; otherwise they
+/// have nothing to clean up.
 pub fn cancel(shape: &Shape, facts: &[Facts], begun: bool, cancelling: bool) -> Vec<Change> {
     let mut facts = facts.to_vec();
     let (mut changes, mut ended) = (Vec::new(), Vec::new());
@@ -68,14 +70,15 @@ pub fn cancel(shape: &Shape, facts: &[Facts], begun: bool, cancelling: bool) -> 
     changes
 }
 
-/// The steps that a cancel of a run leaves as they are, wait for nothing and do not run.
+/// The steps that cancelling a run leaves untouched and that are ready to run.
 pub fn kept(shape: &Shape, facts: &[Facts], changes: &[Change]) -> Vec<usize> {
     let stays = |no: &usize| !facts[*no].running && changes.iter().all(|it| it.0 != *no);
     waiting_for_nothing(shape, facts).into_iter().filter(stays).collect()
 }
 
-/// The steps that a retry of a whole run opens again: what failed or was cancelled, and behind such a step what was skipped or
-/// follows failures. Ascending. `before`: the shape under which the run ended, of the same steps.
+/// The steps that a retry of a whole run reopens, in ascending order: those that failed or were cancelled and, after
+/// such a step, those that were skipped or that handle failures. `before` is the shape under which the run ended; it
+/// has the same steps.
 pub fn reopened(before: &Shape, shape: &Shape, states: &[StepState]) -> Vec<usize> {
     let mut again = vec![false; states.len()];
     for (no, step) in shape.steps.iter().enumerate() {
@@ -85,9 +88,9 @@ pub fn reopened(before: &Shape, shape: &Shape, states: &[StepState]) -> Vec<usiz
     (0..again.len()).filter(|&no| again[no]).collect()
 }
 
-/// The steps that a retry of step `no` opens again, ascending; `Err` has the need without which it can't start.
+/// The steps that a retry of step `no` reopens, in ascending order; `Err` is the unmet need that prevents the start.
 ///
-/// A step behind it comes back unless it needs something else that is lost.
+/// A dependent is reopened unless it also needs another step that is lost.
 pub fn reopened_from(shape: &Shape, facts: &[Facts], no: usize) -> Result<Vec<usize>, usize> {
     let mut facts = facts.to_vec();
     if let Some(need) = lost_need(shape, &facts, no) {
@@ -107,14 +110,14 @@ pub fn reopened_from(shape: &Shape, facts: &[Facts], no: usize) -> Result<Vec<us
     Ok(again)
 }
 
-/// The need without which a step can't start.
+/// The need that prevents a step from starting.
 pub(super) fn lost_need(shape: &Shape, facts: &[Facts], no: usize) -> Option<usize> {
     let ends = ends(shape, facts);
     let step = &shape.steps[no];
     step.needs.iter().copied().find(|&need| step.after == After::Success && ends[need].is_some_and(is_loss))
 }
 
-/// A step that has begun because the steps `again` had ended: they can't be opened again under it.
+/// A step that has begun because the steps `again` ended. They can't be reopened beneath it.
 pub fn begun_behind(shape: &Shape, facts: &[Facts], again: &[usize]) -> Option<usize> {
     let ends = ends(shape, facts);
     (0..facts.len()).find(|&no| {
@@ -124,20 +127,20 @@ pub fn begun_behind(shape: &Shape, facts: &[Facts], again: &[usize]) -> Option<u
     })
 }
 
-/// What follows when the steps `again` are opened; `facts` has them open already. One change for each of them, and those that
-/// follow.
+/// The consequences of reopening the steps `again`, which `facts` already shows as open: one change for each of them
+/// and for each affected dependent.
 pub fn open(shape: &Shape, facts: &[Facts], again: &[usize], cancelling: bool) -> Vec<Change> {
     Walk::new(shape, facts, &[], again, cancelling).run()
 }
 
-/// The steps that have all that they need and have not ended.
+/// The steps that have not ended and have all their needs met.
 pub fn waiting_for_nothing(shape: &Shape, facts: &[Facts]) -> Vec<usize> {
     let ends = ends(shape, facts);
     let waits = |no: usize| shape.steps[no].needs.iter().any(|&need| ends[need].is_none());
     (0..facts.len()).filter(|&no| !facts[no].state.is_terminal() && !waits(no)).collect()
 }
 
-/// How each step of a run ended; `None` for one that has not.
+/// How each step of a run ended; `None` if it has not.
 pub fn ends(shape: &Shape, facts: &[Facts]) -> Vec<Option<End>> {
     let mut ends = Vec::with_capacity(facts.len());
     for (step, facts) in shape.steps.iter().zip(facts) {
@@ -149,7 +152,7 @@ pub fn ends(shape: &Shape, facts: &[Facts]) -> Vec<Option<End>> {
 
 pub(super) const OPEN: Facts = Facts { state: StepState::Open, running: false, runs_again: false };
 
-/// Whether a step is cancelled because a step that it needs ended so.
+/// Whether a step is cancelled because a step that it needs ended in this way.
 fn cancels(step: &ShapeStep, end: End, cancelling: bool) -> bool {
     if cancelling && !step.on_cancel_run {
         return true;
@@ -160,7 +163,7 @@ fn cancels(step: &ShapeStep, end: End, cancelling: bool) -> bool {
     }
 }
 
-/// Whether a step that waits for nothing more runs; else it is skipped.
+/// Whether a step runs, now that all steps that it needs have ended. Otherwise it is skipped.
 fn starts(step: &ShapeStep, mut ends: impl Iterator<Item = End>) -> bool {
     step.after != After::Failure
         || ends.any(|end| match end {
@@ -178,12 +181,14 @@ fn is_lost(state: StepState) -> bool {
     matches!(state, StepState::Failed | StepState::Cancelled)
 }
 
-/// Whether the end of a step came from the ends of those that it needs, so that it is void when they run again.
+/// Whether the step ended only as a consequence of the steps that it needs, so that its end is void when they run
+/// again.
 fn is_undone(step: &ShapeStep, state: StepState) -> bool {
     state == StepState::Skipped || (state.is_terminal() && step.after != After::Success)
 }
 
-/// A step was cancelled by a failure if it follows success and a step that it needs failed, or was cancelled so.
+/// A cancelled step counts as cancelled by a failure if it follows success and a step that it needs failed or was
+/// itself cancelled by a failure.
 fn end_of(step: &ShapeStep, facts: Facts, before: &[Option<End>]) -> Option<End> {
     match facts.state {
         StepState::Completed => Some(End::Completed),
@@ -203,11 +208,11 @@ fn end_of(step: &ShapeStep, facts: Facts, before: &[Option<End>]) -> Option<End>
 struct Walk<'a> {
     shape: &'a Shape,
     facts: Vec<Facts>,
-    /// Ended now.
+    /// Ended just now.
     just: Vec<bool>,
-    /// Ended now, and did not count as ended before.
+    /// Ended just now, and did not count as ended before.
     fresh: Vec<bool>,
-    /// Opened now.
+    /// Reopened just now.
     opened: &'a [usize],
     cancelling: bool,
 }
@@ -329,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_failure_reaches_its_handler_through_what_it_cancels() {
-        // build -> test -> publish, with a handler behind publish and a clean-up behind that.
+        // build -> test -> publish, then a failure handler for publish, then a clean-up for the handler.
         let whole = shape(vec![
             step(After::Success, &[]),
             step(After::Success, &[0]),
@@ -418,7 +423,8 @@ mod tests {
         })
     }
 
-    /// A run to its end: each step that may run ends as `endings` say. How each ended, and how often it started.
+    /// Plays a run to its end: each step that may run ends as `endings` says. Returns how each step ended and how often
+    /// it started.
     fn play(shape: &Shape, endings: &[StepState]) -> (Vec<StepState>, Vec<usize>) {
         let count = shape.steps.len();
         let (mut facts, mut starts) = (facts(&vec![Open; count]), vec![0; count]);

@@ -1,6 +1,6 @@
-//! Whether a path stays in a home.
+//! Whether a path stays inside a home.
 
-/// Whether a path names something in the home, whatever is there: straight down, and through no `..`.
+/// Whether a path names something inside the home, whether or not it exists. The path may not contain `..`.
 pub fn is_inside(path: &str, home: &str) -> bool {
     let rest = path.strip_prefix(home).and_then(|it| it.strip_prefix('/'));
     rest.is_some_and(|it| it.split('/').all(|part| !matches!(part, "" | "." | "..")) && !it.contains('\0'))

@@ -1,14 +1,14 @@
-//! Where the symbolic links of an output lead. None may lead out of its directory.
+//! Where the symbolic links in an output lead. No link may leave the output's directory.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-/// Links by their names, each with where it leads as it is written; names are relative to the directory.
+/// Each link's name, relative to the directory, and its target as written.
 pub type Links = BTreeMap<String, String>;
 
-/// Why a link can't be kept.
+/// Why a link can't be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Astray {
     #[error("leads out of the directory")]
@@ -17,10 +17,10 @@ pub enum Astray {
     Circle,
 }
 
-/// As many links as Linux follows for one path (path_resolution(7)).
+/// Linux follows at most this many links in one path (path_resolution(7)).
 const MOST_HOPS: usize = 40;
 
-/// The name that is reached by following every link on the way, as the system would. There need not be anything.
+/// The name reached by following every link in `name` as the system would. Nothing needs to exist there.
 pub fn resolve(links: &Links, name: &str) -> Result<String, Astray> {
     let mut ahead = Vec::new();
     push(&mut ahead, name)?;
@@ -44,8 +44,8 @@ pub fn resolve(links: &Links, name: &str) -> Result<String, Astray> {
     Ok(here.join("/"))
 }
 
-/// A target inside the directory `dir` as the link `name` in it can say it: relative, so that it holds wherever the directory
-/// is. None: the target is elsewhere, or relative already.
+/// A relative target for the link `name`, if its absolute target is inside the directory `dir`. The link then stays
+/// valid wherever the directory is. `None` if the target is elsewhere or already relative.
 pub fn relative(name: &str, target: &Path, dir: &Path) -> Option<PathBuf> {
     let inside = target.strip_prefix(dir).ok()?;
     let up = Path::new(name).parent().map_or(0, |it| it.components().count());
@@ -53,7 +53,7 @@ pub fn relative(name: &str, target: &Path, dir: &Path) -> Option<PathBuf> {
     Some(if path.as_os_str().is_empty() { PathBuf::from(".") } else { path })
 }
 
-/// Puts the components of a path before those that are to be walked still.
+/// Puts the components of a path before those that are still to be resolved.
 fn push(ahead: &mut Vec<String>, path: &str) -> Result<(), Astray> {
     if path.starts_with('/') {
         return Err(Astray::Outside);
@@ -74,7 +74,7 @@ mod tests {
             ("a/b/l", "/w/out/f", Some("../../f")),
             ("l", "/w/out", Some(".")),
             ("d/l", "/w/out/", Some("../")),
-            // The check of the links sees that it leaves.
+            // The check of the links later sees that this one leaves.
             ("l", "/w/out/../x", Some("../x")),
             ("l", "/w/outer/f", None),
             ("l", "/etc/passwd", None),
@@ -101,7 +101,7 @@ mod tests {
             (&[("a/b/x", "../../../y")], "a/b/x", Err(Astray::Outside)),
             (&[("a", "b"), ("b", "a")], "a", Err(Astray::Circle)),
             (&[("a", "a/b")], "a", Err(Astray::Circle)),
-            // Each looks harmless as it is written; followed one after the other they leave.
+            // Each link looks harmless on its own. Followed one after the other, they leave.
             (&[("deep/a/b/up", "../../.."), ("x", "deep/a/b/up/../..")], "x", Err(Astray::Outside)),
         ];
         for (links, name, expected) in table {

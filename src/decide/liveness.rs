@@ -1,70 +1,70 @@
-//! Whether a worker is dead, silent or well.
+//! Whether a worker is well, silent or dead.
 //!
-//! A heart that does not beat proves nothing by itself: on a busy machine a thread may be without a processor for longer
-//! than any threshold. So silence counts only while the heart could have beaten.
+//! A missed heartbeat proves nothing by itself: on a busy machine a thread can be without a processor for longer than
+//! any threshold. Silence therefore counts only for the time in which the heartbeat thread could have run.
 
 use crate::model::{Millis, Monotonic, ThreadLook, ThreadState};
 
 /// What a probe of a worker's liveness lock found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LivenessLock {
-    /// The kernel has taken the lock back: the process is gone.
+    /// The kernel has released the lock, so the process is gone.
     Free,
     Held,
 }
 
-/// What the reaper sees of one worker.
+/// What the reaper observes of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     pub liveness_lock: LivenessLock,
-    /// Its last heartbeat, on the monotonic clock of this boot. None if unknown (another boot, an unreadable
-    /// heartbeat): then only the liveness lock decides.
+    /// Its last heartbeat, on the monotonic clock of this boot. `None` if unknown (from another boot, or unreadable);
+    /// then only the liveness lock decides.
     pub heartbeat: Option<Monotonic>,
-    /// What the thread does that beats, seen before the heartbeat was read. None where the system does not report it: then the
-    /// heartbeat decides alone.
+    /// What its heartbeat thread was doing just before the heartbeat was read. `None` if the system does not report it;
+    /// then the heartbeat alone decides.
     pub heart: Option<ThreadLook>,
     pub has_leases: bool,
-    /// The reaper never judges the worker that it belongs to.
+    /// Set for the worker that the reaper belongs to, which it never judges.
     pub is_own: bool,
 }
 
-/// How the reaper itself is doing.
+/// The state of the reaper itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnTick {
     pub now: Monotonic,
-    /// By how much this tick came later than planned.
+    /// How much later than planned this tick came.
     pub late: Millis,
-    /// A tick later than this says that the machine was suspended or overloaded: silence proves nothing then.
+    /// A tick later than this means that the machine was suspended or overloaded, so silence proves nothing.
     pub tolerated: Millis,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Well,
-    /// Its liveness lock is free: take its steps, locks and row at once.
+    /// Its liveness lock is free: take its steps, locks and row immediately.
     Dead,
-    /// It holds its liveness lock but its heart has stopped: take its steps. Its late writes lose by token, and its
-    /// resource locks wait for their file locks.
+    /// It holds its liveness lock, but its heartbeat has stopped: take its steps. Its late writes fail by token, and
+    /// its resource locks stay until their file locks are free.
     Silent,
-    /// Silent, but nothing of it is in the way: leave it alone.
+    /// Silent, but it blocks nothing: leave it alone.
     Dormant,
-    /// It looks silent, but so were we: beat the own heart and look again next round.
+    /// It looks silent, but the reaper was late itself: send our own heartbeat and look again at the next tick.
     LookAgain,
 }
 
-/// Since when a worker could have shown that it is alive and did not. Each look continues from the one before.
+/// Since when a worker could have shown that it is alive and did not. Each observation extends the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stillness {
     pub since: Monotonic,
-    /// How many turns its heart had had by the last look.
+    /// How often its heartbeat thread had been scheduled at the last look.
     turns: Option<u64>,
 }
 
-/// How long a worker has been still, from what is seen of it now and from the look before. None: it can't be known.
+/// How long a worker has been still, from this observation and the one before. `None` if it can't be known.
 ///
-/// A thread that runs or waits for a processor or a disk has an excuse. So has one that was given a processor since the
-/// last look: it was without one before. One that waits as it did at the last look could have beaten all the time; and
-/// one that is stopped does not beat, whatever it would like to do.
+/// A thread that runs, or waits for a processor or a disk, has an excuse. So does a thread that got a processor since
+/// the last look: it had been without one. A thread that still waits as it did at the last look could have sent a
+/// heartbeat in the meantime. A stopped thread can't send one and has no excuse.
 pub fn stillness(before: Option<Stillness>, seen: &Sighting, now: Monotonic) -> Option<Stillness> {
     let beaten = seen.heartbeat?;
     let turns = seen.heart.map(|it| it.turns);
@@ -78,7 +78,7 @@ pub fn stillness(before: Option<Stillness>, seen: &Sighting, now: Monotonic) -> 
     Some(Stillness { since, turns })
 }
 
-/// Judges one worker. `silent_after` is the stillness from which on a worker counts as silent.
+/// Judges one worker. A worker that has been still for `silent_after` counts as silent.
 ///
 /// A free liveness lock is the kernel's word and needs no clock, so a late tick delays only the judgement of silence.
 pub fn judge(seen: &Sighting, still: Option<Stillness>, own: &OwnTick, silent_after: Millis) -> Verdict {
@@ -139,8 +139,9 @@ mod tests {
         }
     }
 
-    /// The verdict after looks at a worker with a lease, one every half second: what its heart does, how many turns it
-    /// has had, and when it has beaten, in milliseconds after the first look.
+    /// The verdict after several looks, half a second apart, at a worker that holds a lease. Each look has the state of
+    /// its heartbeat thread, how often the thread was scheduled, and the time of its last heartbeat in milliseconds
+    /// after the first look.
     fn after(looks: &[(ThreadState, u64, i64)], own_late: Millis) -> Verdict {
         let mut still = None;
         let mut verdict = Verdict::Well;
@@ -158,7 +159,7 @@ mod tests {
         verdict
     }
 
-    /// The same look as often as it takes to be seen for longer than a worker may be silent.
+    /// The same look, repeated for longer than a worker may be silent.
     fn for_long(look: (ThreadState, u64, i64)) -> Vec<(ThreadState, u64, i64)> {
         vec![look; 2 + SILENT_AFTER.0 as usize / 500]
     }
@@ -170,23 +171,23 @@ mod tests {
         assert_eq!(judge(&[(Stopped, 7, OLD)]), Verdict::Silent, "a stopped one");
         assert_eq!(judge(&for_long((Stopped, 7, 0))), Verdict::Silent);
         assert_eq!(after(&[(Stopped, 7, OLD)], Millis(1001)), Verdict::LookAgain, "but we were late ourselves");
-        // Starved: it wants a processor at every look, or has had one between two looks.
+        // Starved: it wants a processor at every look, or got one between two looks.
         assert_eq!(judge(&for_long((Runs, 7, OLD))), Verdict::Well, "it got no processor");
         assert_eq!(judge(&for_long((Stuck, 7, OLD))), Verdict::Well, "it waits for a disk");
         let woken: Vec<_> =
             for_long((Waits, 0, OLD)).iter().enumerate().map(|(no, it)| (it.0, no as u64, OLD)).collect();
         assert_eq!(judge(&woken), Verdict::Well, "it works, and its disk takes no heartbeat");
-        // Hung: it waits, and was given no processor since it was seen to wait.
+        // Hung: it waits, and has got no processor since the last look that saw it wait.
         assert_eq!(judge(&[(Waits, 7, OLD)]), Verdict::Well, "one look proves nothing");
         assert_eq!(judge(&for_long((Waits, 7, OLD))), Verdict::Silent, "it hangs");
-        // It was starved for long before it was stopped: the stop counts, not what was before.
+        // It was starved for a long time before it was stopped. Only the stop counts.
         let starved = for_long((Runs, 7, OLD));
         assert_eq!(judge(&[starved.as_slice(), &[(Stopped, 7, OLD)]].concat()), Verdict::Well);
         assert_eq!(judge(&[starved, for_long((Stopped, 7, OLD))].concat()), Verdict::Silent);
     }
 
     proptest! {
-        /// Whatever it did before: an excuse at some look is good for as long as a worker may be silent.
+        /// Whatever happened before, an excuse at one look lasts for as long as a worker may be silent.
         #[test]
         fn an_excuse_holds_until_silence_has_lasted_since(
             before in prop::collection::vec((0usize..4, 0u64..3), 0..80),
@@ -200,7 +201,7 @@ mod tests {
             prop_assert_ne!(after(&looks, Millis(0)), Verdict::Silent);
         }
 
-        /// One that stops at some moment is found, whatever it did before.
+        /// A worker that stops at some moment is found, whatever it did before.
         #[test]
         fn a_worker_that_stands_still_is_found(before in prop::collection::vec((0usize..4, 0u64..3), 0..80), stopped: bool) {
             let states = [Runs, Stuck, Waits, Stopped];

@@ -1,8 +1,8 @@
-//! Pure verdicts: anything that can be decided from values, as functions with table tests.
+//! Pure decisions: functions that depend only on their arguments, each tested with a table of cases.
 //!
-//! Owns: status, fairness, flow, retry, outcome, resource, schedule, start, recycle, liveness, admission, schema, links,
-//! address, wait, watch, children.
-//! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
+//! Owns: status, fairness, flow, retry, outcome, resource, schedule, start, recycle, liveness, admission, schema,
+//! links, address, wait, watch, children. May import: `model`. Never: does I/O, reads a clock, draws randomness; `now`
+//! and chance are arguments.
 
 pub mod address;
 pub mod admission;

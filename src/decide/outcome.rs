@@ -1,50 +1,51 @@
-//! From what happened to a child to the one outcome of its attempt. The rows are those of the outcome table in the
-//! documentation: our own intent first, then a complete result frame, then the exit. Only typed codes decide.
+//! Turns what happened to a child process into the outcome of its attempt. The order is that of the outcome table in
+//! the documentation: our own intent first, then a complete result frame, then the exit status. Only typed codes
+//! decide.
 
 use crate::model::{Bytes, ExitStatus, KillIntent, Outcome, ResourceLimit};
 
-/// EX_TEMPFAIL of sysexits.h: try again.
+/// EX_TEMPFAIL of sysexits.h: the command can be tried again.
 const TEMPORARY: i32 = 75;
-/// The other codes of sysexits.h mean that trying again will not help.
+/// The other codes of sysexits.h: a retry would not help.
 const SYSEXITS: std::ops::RangeInclusive<i32> = 64..=78;
 const SIGKILL: i32 = 9;
 
 /// Why a command did not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartError {
-    /// Not found, not executable, no such directory: the same next time. The text names the command.
+    /// Not found, not executable, or no such directory: a retry would fail in the same way. The text names the command.
     NotStartable(String),
-    /// The system had no process, memory or descriptor to spare: not the command's fault.
+    /// The system had no process, memory or descriptor to spare. The command is not at fault.
     NoRoom(String),
 }
 
-/// What is known of a finished `run:` command.
+/// What is known about a finished `run:` command.
 #[derive(Debug, Clone, Default)]
 pub struct CommandFacts<'a> {
     /// Why we stopped it, or why it never started.
     pub intent: Option<KillIntent>,
     pub start_error: Option<StartError>,
     pub exit: Option<ExitStatus>,
-    /// The kernel killed a process for lack of memory while it ran.
+    /// The kernel killed one of its processes for lack of memory.
     pub out_of_memory: bool,
-    /// A process of it was seen at its limit on open files.
+    /// One of its processes was observed at its limit on open files.
     pub open_files_hit: bool,
-    /// As sampled, for the message of a memory limit.
+    /// As sampled; used in the message about a memory limit.
     pub peak_rss: Option<Bytes>,
     /// Exit codes that the definition declares permanent.
     pub permanent_exits: &'a [i32],
-    /// The last line of stderr, for the message. May be empty.
+    /// The last line of stderr, used in the message. May be empty.
     pub last_line: &'a str,
 }
 
-/// A complete result frame for the request in flight.
+/// A complete result frame for the current request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResultFrame {
-    /// None stands for success.
+    /// None if the step succeeded.
     pub failed: Option<Failure>,
 }
 
-/// What a worker says of a failed step.
+/// What a worker process reports about a failed step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub retryable: bool,
@@ -52,19 +53,19 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What is known of a step that was sent to a worker process.
+/// What is known about a step that was sent to a worker process.
 #[derive(Debug, Clone, Default)]
 pub struct WorkerFacts<'a> {
     pub intent: Option<KillIntent>,
     pub start_error: Option<StartError>,
-    /// Also one that was recovered from what the pipes still held; the remark is the caller's.
+    /// The frame may have been recovered from data left in the pipes; the caller adds the remark.
     pub frame: Option<&'a ResultFrame>,
-    /// None while it lives, or when it closed its pipes without ending.
+    /// None while the process lives, or if it closed its pipes without exiting.
     pub exit: Option<ExitStatus>,
     pub out_of_memory: bool,
     pub open_files_hit: bool,
     pub peak_rss: Option<Bytes>,
-    /// Frames that arrived for this request, and those that could not be read.
+    /// Frames that arrived for this request, and frames that could not be read.
     pub raw_messages: u64,
     pub parse_failures: u64,
     pub last_line: &'a str,
@@ -105,8 +106,8 @@ pub fn of_worker(facts: &WorkerFacts) -> Outcome {
     }
 }
 
-/// The outcome of a kind in this process that stopped on request: it does not say why, but the engine knows. A success
-/// stays a success.
+/// The outcome of an in-process kind that stopped on request. The kind does not say why it stopped, but the engine
+/// knows. A success stays a success.
 pub fn overrule(outcome: Outcome, intent: KillIntent) -> Outcome {
     match (outcome, intent) {
         (Outcome::Succeeded, _) => Outcome::Succeeded,
@@ -117,7 +118,7 @@ pub fn overrule(outcome: Outcome, intent: KillIntent) -> Outcome {
     }
 }
 
-/// Rows 1 to 6: why we stopped it outranks how it died.
+/// Rows 1 to 6: our reason for stopping it outranks how it died.
 fn before_the_exit(
     intent: Option<KillIntent>,
     start_error: Option<&StartError>,
@@ -154,7 +155,7 @@ fn of_code(code: i32, permanent_exits: &[i32], last_line: &str) -> Outcome {
     Outcome::Failed { retryable: !permanent, kind: "exit".to_string(), message }
 }
 
-/// The shim died before it could report: it was killed, and its child with it.
+/// The shim died before it could report: it was killed together with its child.
 fn vanished(last_line: &str) -> Outcome {
     Outcome::Crashed { signal: None, message: with_last_line("crashed: gone without a message".to_string(), last_line) }
 }
@@ -176,7 +177,7 @@ fn with_last_line(message: String, last_line: &str) -> String {
     }
 }
 
-/// The names of the signals that share their number on all systems; others print as `signal 31`.
+/// Names only the signals that have the same number on all systems; others print as `signal 31`.
 fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "SIGHUP",

@@ -1,16 +1,17 @@
-//! When a worker process has lived long enough.
+//! When a worker process is replaced.
 
 use crate::model::{Bytes, Health, Millis, WorkerLimits};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// A memory or descriptor reading counts only after so many units or so much life: start-up is not a leak.
+/// A memory or descriptor reading counts only after this many units, or after a minimum age: start-up is not a leak.
 const SETTLED_UNITS: u64 = 5;
 const SETTLED_AGE: Millis = Millis::seconds(30);
-/// So many fresh workers in a row at the limit after their first unit, and the limit is below what a worker needs.
+/// If this many fresh workers in a row reach the limit after their first unit, the limit is below what every worker
+/// needs.
 const BASELINE_WITNESSES: u32 = 3;
 
-/// Why a worker is replaced. Prints for people, also in JSON: `memory 1.2 GiB >= 1 GiB`.
+/// Why a worker is replaced. Its text is for people and is also used in JSON: `memory 1.2 GiB >= 1 GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecycleReason {
     Memory { reading: Bytes, limit: Bytes },
@@ -19,7 +20,7 @@ pub enum RecycleReason {
 }
 
 impl RecycleReason {
-    /// A word for counters, and for callers who may not see more.
+    /// A word for counters, and for callers who may not see the details.
     pub fn signal(&self) -> &'static str {
         match self {
             RecycleReason::Memory { .. } => "memory",
@@ -30,8 +31,8 @@ impl RecycleReason {
 }
 
 impl RecycleReason {
-    /// Whether the reading is so far beyond its limit (by half) that the worker must stop even while another is being
-    /// replaced. Age does no harm.
+    /// Whether the reading exceeds its limit by half or more, so that the worker must stop even while another is being
+    /// replaced. Age is never urgent.
     pub fn is_urgent(&self) -> bool {
         match self {
             RecycleReason::Memory { reading, limit } => reading.0 / 3 >= limit.0 / 2,
@@ -57,10 +58,10 @@ impl Serialize for RecycleReason {
     }
 }
 
-/// The strongest reason to replace a worker, by a reading that was taken after its unit was finalized.
+/// The strongest reason to replace a worker, by a reading taken after its unit was finished.
 ///
-/// Memory comes before open files before age. A signal trips when both its limit and its reading are there and the
-/// reading has reached the limit.
+/// Memory comes before open files, and open files before age. A limit applies only if a reading exists, and is reached
+/// when the reading equals it.
 pub fn recycle(health: &Health, age: Millis, limits: &WorkerLimits) -> Option<RecycleReason> {
     let memory = health.rss_bytes.map(Bytes).zip(limits.rss).filter(|(reading, limit)| reading >= limit);
     if let Some((reading, limit)) = memory {
@@ -74,7 +75,7 @@ pub fn recycle(health: &Health, age: Millis, limits: &WorkerLimits) -> Option<Re
     Some(RecycleReason::Age { reading: age, limit })
 }
 
-/// The limits that count for a worker which has served `units` and is `age` old: a young one is not judged by memory or
+/// The limits that apply to a worker of this `age` that has served `units`. A young worker is not judged by memory or
 /// descriptors.
 pub fn limits_that_count(limits: &WorkerLimits, units: u64, age: Millis) -> WorkerLimits {
     if units >= SETTLED_UNITS || age >= SETTLED_AGE {
@@ -83,8 +84,8 @@ pub fn limits_that_count(limits: &WorkerLimits, units: u64, age: Millis) -> Work
     WorkerLimits { rss: None, fds: None, age: limits.age }
 }
 
-/// An age limit of its own for each worker of a pool, 20 % to either side, so that they don't all end together.
-/// `chance` is in 0..1.
+/// An age limit for one worker of a pool, up to 20 % above or below `limit`, so that the workers don't all end
+/// together. `chance` is in 0..1.
 pub fn jittered_age(limit: Millis, chance: f64) -> Millis {
     Millis((limit.0 as f64 * (0.8 + 0.4 * chance.clamp(0.0, 1.0))).round() as u64)
 }
@@ -96,8 +97,8 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Takes the first reading of a fresh worker. True if the limit is below what every worker needs: the signal
-    /// should be suspended, with a warning. A missing reading says nothing.
+    /// Records the first reading of a fresh worker. Returns true if the limit is below what every worker needs; the
+    /// caller should then suspend it, with a warning. A missing reading has no effect.
     pub fn first_reading(&mut self, reading: Option<u64>, limit: Option<u64>) -> bool {
         match reading.zip(limit) {
             Some((reading, limit)) if reading >= limit => self.high_in_a_row += 1,

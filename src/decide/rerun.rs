@@ -1,11 +1,12 @@
-//! Which steps of a run that has ended run again when it begins again at one of them.
+//! Which steps run again when an ended run is restarted at one of them.
 
 use super::flow::{Facts, OPEN, lost_need, reopened};
 use crate::model::{Shape, StepState};
 use std::collections::BTreeSet;
 
-/// The steps that run again when a run that has ended begins at step `no`, ascending: that step and all behind it. If a step that it
-/// needs was lost, what a retry of the whole run opens comes with them. A step behind it that needs something else that is lost stays.
+/// The steps that run again, ascending, when an ended run restarts at step `no`: that step and its dependents. If a
+/// step that it needs is lost, the steps that a retry of the whole run would reopen are included. A dependent that also
+/// needs another lost step stays as it is.
 pub fn from(before: &Shape, shape: &Shape, facts: &[Facts], no: usize) -> Vec<usize> {
     let mut facts = facts.to_vec();
     let mut again = BTreeSet::new();
@@ -34,7 +35,7 @@ mod tests {
     #[test]
     fn a_run_begins_again_at_a_step_with_what_is_behind_it_and_what_that_lacked() {
         let step = |needs: &[usize]| ShapeStep { needs: needs.to_vec(), ..ShapeStep::default() };
-        // 0 before 1 and 2, which 3 joins; 4 is beside them, and 5 needs 1 and 4.
+        // 0 precedes 1 and 2, and 3 joins them. 4 is independent, and 5 needs 1 and 4.
         let steps = vec![step(&[]), step(&[0]), step(&[0]), step(&[1, 2]), step(&[]), step(&[1, 4])];
         let shape = Shape { steps, hooks: vec![] };
         let all = [Completed; 6];
@@ -42,9 +43,9 @@ mod tests {
             (1, all, vec![1, 3, 5]),
             (4, all, vec![4, 5]),
             (3, all, vec![3]),
-            // A step that needs something else that is lost stays.
+            // A dependent that also needs another lost step stays as it is.
             (1, [Completed, Completed, Completed, Completed, Failed, Cancelled], vec![1, 3]),
-            // What the step lacks comes with it.
+            // The lost step that it needs is reopened too.
             (3, [Completed, Failed, Completed, Cancelled, Completed, Cancelled], vec![1, 3, 5]),
         ] {
             let facts = states.map(|state| Facts { state, ..OPEN });

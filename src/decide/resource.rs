@@ -1,18 +1,20 @@
-//! Counted resources and rates: which capacity counts, who has to wait, and when a rate allows the next start.
+//! Counted resources and rates: which capacity applies, which step waits, and when a rate allows the next start.
 //!
-//! Steps that take the same, and are of one type, wait in one line. A step takes all that it needs in the transaction that claims
-//! it, and nothing while it waits. So no step holds one resource while it waits for another, and there is no deadlock. A line that
-//! has waited for `fair_after` is overdue: no line that came after it takes anything that it needs. Lines are overdue in the order
-//! in which they began to wait, so the first overdue line waits for running steps only, and these end.
+//! Steps of one type that take the same resources wait in one line. A step takes everything that it needs in the
+//! transaction that claims it, and holds nothing while it waits. No step holds one resource while it waits for another,
+//! so there is no deadlock. A line that has waited for `fair_after` is overdue, and no later line takes anything that
+//! it needs. Lines become overdue in the order in which they began to wait. The first overdue line therefore waits only
+//! for running steps, and these end.
 
 use crate::model::{Capacity, CapacitySource, Millis, Monotonic, Rate, Timestamp};
 
-/// How long an overdue line has the first right to what came free for it. After that others may take it: perhaps no worker runs its
-/// steps.
+/// How long an overdue line has the first right to freed units. After that, other lines may take them, because perhaps
+/// no worker runs the steps of the overdue line.
 pub const OFFER: Millis = Millis::seconds(5);
 
-/// The capacity of a resource, from what is said of it now and what was in force before. The settings outrank a workflow; a workflow
-/// outranks earlier ones and the machine. Where nobody says anything, what was in force stays, and a new resource has one unit.
+/// The capacity of a resource, from its current declarations and from the capacity in force before. Settings outrank a
+/// workflow; a workflow outranks earlier workflows and the machine. Without a declaration, the capacity in force stays;
+/// a new resource has one unit.
 pub fn capacity(
     settings: Option<i64>,
     workflow: Option<i64>,
@@ -29,24 +31,27 @@ pub fn capacity(
     }
 }
 
-/// How many units may be held above the capacity: those that were held when it was lowered, until they are given back.
+/// How many held units exceed the capacity. They were held when the capacity was lowered, and count until they are
+/// released.
 pub fn excess(held: i64, capacity: i64) -> i64 {
     (held - capacity).max(0)
 }
 
-/// A line that waits: since when, and its number.
+/// A waiting line: its number and when it began to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waits {
     pub since: i64,
     pub line: i64,
 }
 
-/// Whether a line has waited for so long that nothing passes it. A time in the future is one from before the clock was set back.
+/// Whether a line has waited so long that no other line may pass it. A start in the future dates from before the clock
+/// was set back.
 pub fn is_overdue(waits: Waits, now: Timestamp, fair_after: Millis) -> bool {
     waits.since > now.0 || now.0 - waits.since >= fair_after.0 as i64
 }
 
-/// Whether a line must leave a resource to the line that has waited longest for it. `own`: since when it waits itself, if it does.
+/// Whether a line must leave a resource to the line that has waited longest for it. `own` is when it began to wait
+/// itself, if it waits.
 pub fn is_behind(line: i64, own: Option<i64>, first: Option<Waits>, now: Timestamp, fair_after: Millis) -> bool {
     let Some(first) = first.filter(|it| it.line != line && is_overdue(*it, now, fair_after)) else { return false };
     match own.map(|since| Waits { since, line }) {
@@ -55,17 +60,17 @@ pub fn is_behind(line: i64, own: Option<i64>, first: Option<Waits>, now: Timesta
     }
 }
 
-/// When a step started, by all clocks.
+/// When a step started, on all clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
     pub at: Timestamp,
     pub monotonic: Monotonic,
-    /// Whether that was in this boot.
+    /// Whether it started in this boot.
     pub this_boot: bool,
 }
 
-/// How long ago a step started at least. Within a boot the monotonic clock says it, which nobody can set. A start of an earlier boot
-/// is as old as this boot, and as the wall clock says.
+/// The minimum time since a step started. Within a boot, the monotonic clock decides, because it can't be set. A start
+/// in an earlier boot is at least as old as this boot, and as old as the wall clock says.
 pub fn age(start: &Start, now: Timestamp, monotonic: Monotonic) -> Millis {
     let age = match start.this_boot {
         true => monotonic.0 - start.monotonic.0,
@@ -74,15 +79,16 @@ pub fn age(start: &Start, now: Timestamp, monotonic: Monotonic) -> Millis {
     Millis(age.max(0) as u64)
 }
 
-/// How long to wait until a rate allows the next start; zero: now. `before`: the start that is as many starts back as the rate has in
-/// a window, if there were so many. So no window of the length `per`, wherever it begins, has more starts than the rate says.
+/// How long to wait until a rate allows the next start; zero means now. `before` is the N-th last start, for a rate of
+/// N starts per window, if there were that many. No window of length `per`, wherever it begins, then has more than N
+/// starts.
 pub fn wait(rate: Rate, before: Option<&Start>, now: Timestamp, monotonic: Monotonic) -> Millis {
     let Some(before) = before else { return Millis(0) };
     Millis(rate.per.0.saturating_sub(age(before, now, monotonic).0))
 }
 
-/// What a type of steps reserves, from the peaks of its last attempts: the 95th percentile (nearest rank) and a tenth.
-/// None: nothing is known.
+/// What a type of step reserves: the 95th percentile (nearest rank) of the peaks of its last attempts, plus a tenth.
+/// `None` without any peaks.
 pub fn learned(peaks: &[i64]) -> Option<i64> {
     let mut sorted = peaks.to_vec();
     sorted.sort_unstable();
@@ -175,7 +181,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever somebody asks, no window of the rate's length has more starts than it allows.
+        /// At no time does a window of the rate's length have more starts than the rate allows.
         #[test]
         fn no_window_has_more_starts_than_the_rate(starts in 1i64..5, per in 1u64..50, pauses in prop::collection::vec(0i64..20, 1..80)) {
             let rate = Rate { starts, per: Millis(per) };

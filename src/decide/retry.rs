@@ -1,9 +1,10 @@
-//! What becomes of a step after an attempt, and how long it waits before the next.
+//! What happens to a step after an attempt, and how long it waits before the next one.
 
 use crate::model::{Millis, Outcome, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Exponential back-off. The wait before retry `n` (from 1) is `initial * factor^(n-1)`, spread by `jitter`, at most `max`.
+/// Exponential back-off. The wait before retry `n` (from 1) is `initial * factor^(n-1)`, spread by `jitter`, and at
+/// most `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Backoff {
@@ -11,7 +12,7 @@ pub struct Backoff {
     /// At least 1.
     pub factor: f64,
     pub max: Millis,
-    /// The share of the wait by which chance moves it either way, 0 to 1.
+    /// The share, 0 to 1, by which chance lengthens or shortens the wait.
     pub jitter: f64,
 }
 
@@ -21,69 +22,69 @@ impl Default for Backoff {
     }
 }
 
-/// How often a step may fail and crash.
+/// How often a step may fail, and how often it may crash.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts after the first.
     pub retries: u32,
     pub backoff: Backoff,
-    /// The crash that quarantines the step. 0 counts as 1.
+    /// The number of crashes after which the step is quarantined. 0 counts as 1.
     pub max_crashes: u32,
 }
 
-/// What happened to a step before the attempt that is judged now.
+/// A step's history before the attempt that is judged now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Attempts that were not given back, the judged one included.
+    /// Attempts that were not given back, including this one.
     pub attempts: u32,
-    /// Failed attempts, crashes left out, the judged one not included.
+    /// Failed attempts, without crashes and without this one.
     pub failures: u32,
-    /// Crashed attempts, the judged one not included.
+    /// Crashed attempts, without this one.
     pub crashes: u32,
-    /// How often in a row the attempt was deferred before, and how often its work was lost.
+    /// How many attempts in a row were deferred before they began, and how many times the work of an attempt was lost.
     pub put_off: u32,
     pub in_vain: u32,
 }
 
-/// A step whose output does not fit the disk is tried so often, over some three quarters of an hour, and then fails.
+/// How often a step is tried when its output does not fit the disk. It fails after about three quarters of an hour.
 pub const MOST_IN_VAIN: u32 = 10;
-/// The waits between these tries. Each may be long work that was done for nothing.
+/// The waits between these tries. Each try may waste a lot of work.
 const AFTER_VAIN: Backoff = Backoff { initial: Millis::seconds(1), factor: 4.0, max: Millis::minutes(10), jitter: 0.2 };
-/// The waits of a step that could not even begin. To look again costs little.
+/// The waits of a step that could not begin. A new try costs little.
 const BEFORE_BEGIN: Backoff =
     Backoff { initial: Millis::seconds(1), factor: 2.0, max: Millis::minutes(1), jitter: 0.2 };
 
-/// What the store is to do with the step.
+/// What the store does with the step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Complete,
-    /// To ERROR, due at this time. Counts as a crash if the outcome was one, else as a failure.
+    /// To ERROR, due at this time. Counts as a crash if the outcome was a crash, otherwise as a failure.
     RetryAt(Timestamp),
-    /// To FAILED; what depends on it is cancelled with the reason.
+    /// To FAILED; its dependents are cancelled with the reason.
     Fail {
         reason: String,
     },
-    /// Back to PENDING; the attempt is given back.
+    /// To PENDING; the attempt is given back.
     Release {
         reason: String,
     },
-    /// Back to PENDING, due at this time; the attempt is given back.
+    /// To PENDING, due at this time; the attempt is given back.
     PutOff {
         due: Timestamp,
         reason: String,
     },
     Cancel,
-    /// To FAILED because its own child died too often.
+    /// To FAILED, because its child process crashed too often.
     Quarantine {
         crashes: u32,
         reason: String,
     },
 }
 
-/// Decides the fate of a step after an attempt. `chance` in 0..1 spreads the wait.
+/// Decides what happens to a step after an attempt. `chance` in 0..1 spreads the wait.
 ///
-/// A crash is counted apart from failures and does not use up a retry; an interrupted attempt is ours to repair, so it
-/// costs nothing.
+/// Crashes are counted apart from failures and use up no retry. An interrupted attempt is not the step's fault and
+/// counts as neither.
 pub fn after_attempt(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Timestamp, chance: f64) -> Verdict {
     match outcome {
         Outcome::Succeeded => Verdict::Complete,
@@ -110,7 +111,7 @@ fn after_crash(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Tim
     Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {outcome})") }
 }
 
-/// A shortage is not the step's fault. Only lost work has a limit: its output may never fit.
+/// A shortage is not the step's fault. Only lost work is limited, because its output may never fit.
 fn after_shortage(reason: &str, in_vain: bool, counts: Counts, now: Timestamp, chance: f64) -> Verdict {
     if !in_vain {
         return Verdict::PutOff { due: next_look(counts.put_off, now, chance), reason: reason.to_string() };
@@ -123,7 +124,7 @@ fn after_shortage(reason: &str, in_vain: bool, counts: Counts, now: Timestamp, c
     Verdict::PutOff { due: now + wait(vain, &AFTER_VAIN, chance), reason }
 }
 
-/// When a step that could not begin for want of something tries again, after `before` such tries.
+/// When a step that could not begin because of a shortage tries again, after `before` such tries.
 pub fn next_look(before: u32, now: Timestamp, chance: f64) -> Timestamp {
     now + wait(before.saturating_add(1), &BEFORE_BEGIN, chance)
 }
@@ -133,14 +134,15 @@ pub fn pause_after(tries: u32) -> Millis {
     Millis((100u64 << tries.min(5)).min(3_000))
 }
 
-/// When a step that was given back before it began tries again: the longer it has waited since it was due, the later.
+/// When a step that was given back before it began tries again. The longer it has been due, the longer the delay.
 pub fn after_release(due: Timestamp, now: Timestamp) -> Timestamp {
     let waited = now.since(due).0;
     now + pause_after(64 - (waited / 100).leading_zeros())
 }
 
-/// Until a step that was interrupted tries again. `asked`: it said so itself. None: others take it at once, as its worker stops.
-/// One that could not start for want of something would otherwise try a thousand times a second.
+/// How long an interrupted step waits before it tries again. `asked` is the wait that the step itself requested.
+/// `None`: another worker takes it immediately, because its own worker stops. Without a wait, a step that could not
+/// start because of a shortage would try a thousand times a second.
 pub fn after_interruption(asked: Option<Millis>, stops: bool) -> Option<Millis> {
     const SOON: Millis = Millis::seconds(1);
     asked.or((!stops).then_some(SOON))
@@ -153,9 +155,9 @@ fn last_failure(outcome: &Outcome, counts: Counts) -> String {
     }
 }
 
-/// The wait before retry `attempt` (from 1): never more than `backoff.max`, for any input.
+/// The wait before retry `attempt` (from 1): at most `backoff.max`, for any input.
 ///
-/// The spread is taken off the cap first, so that waits at the cap are spread as well instead of falling together.
+/// The spread is subtracted from the cap first, so that waits at the cap are also spread.
 pub fn wait(attempt: u32, backoff: &Backoff, chance: f64) -> Millis {
     let jitter = if backoff.jitter.is_finite() { backoff.jitter.clamp(0.0, 1.0) } else { 0.0 };
     let factor = if backoff.factor.is_finite() { backoff.factor.max(1.0) } else { 1.0 };

@@ -3,42 +3,42 @@
 use crate::model::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// What becomes of instants that came while nothing watched.
+/// What happens to instants that passed while no process was watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
-    /// Nothing: only what is on time fires.
+    /// Nothing: only instants that are on time fire.
     None,
-    /// The last one fires.
+    /// The latest one fires.
     #[default]
     Latest,
-    /// Every one fires, the oldest first, at most `MOST`.
+    /// All of them fire, the oldest first, at most `MOST`.
     All,
 }
 
-/// How late an instant may be and still count as on time.
+/// How late an instant can be and still be on time.
 pub const ON_TIME: Millis = Millis(60_000);
 
-/// Instants that catching up fires at most.
+/// The most instants that catching up fires.
 pub const MOST: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     pub catch_up: CatchUp,
-    /// What is older than this does not fire. None: however old.
+    /// Older instants do not fire. `None`: no limit.
     pub within: Option<Millis>,
 }
 
-/// What to do at a moment.
+/// What a schedule does at a given moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Firings {
-    /// Ascending.
+    /// In ascending order.
     pub fire: Vec<Timestamp>,
-    /// How many instants do not fire, as far as they were counted (`MOST` and one more).
+    /// How many instants do not fire. Counting stops at `MOST` + 1.
     pub missed: usize,
 }
 
-/// `due`: the instants since the last firing whose time has come, the newest first.
+/// `due` has the instants since the last firing whose time has come, newest first.
 pub fn firings(due: impl IntoIterator<Item = Timestamp>, now: Timestamp, rule: Rule) -> Firings {
     let age = |it: Timestamp| now.0.saturating_sub(it.0);
     let young = |it: Timestamp| rule.within.is_none_or(|within| age(it) <= within.0 as i64);
@@ -58,14 +58,14 @@ pub fn firings(due: impl IntoIterator<Item = Timestamp>, now: Timestamp, rule: R
     found
 }
 
-/// How much later than its instant a firing happens: at most `jitter`, always the same for the same schedule and instant, so that
-/// many schedules with one time do not start at once.
+/// How much later than its instant a firing happens: at most `jitter`. The delay is always the same for one schedule
+/// and instant. It spreads the starts of schedules that share a time.
 pub fn delay(name: &str, instant: Timestamp, jitter: Millis) -> Millis {
-    // FNV-1a: the same in every version and on every machine.
+    // FNV-1a, which is the same in every version and on every machine.
     let bytes = name.bytes().chain(instant.0.to_le_bytes());
     let hash =
         bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    // The low bits of the last bytes are weak; fold the high ones in.
+    // The low bits depend too little on the last bytes, so fold in the high bits.
     Millis((hash ^ (hash >> 32)) % (jitter.0 + 1))
 }
 

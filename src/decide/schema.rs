@@ -1,4 +1,4 @@
-//! Whether a database has the schema that we gave it: what a stranger put into it is named.
+//! Whether a database has exactly the schema that windlass created. Foreign objects are named.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,11 +8,11 @@ pub struct Object {
     /// `table`, `index`, `view`, `trigger`
     pub kind: String,
     pub name: String,
-    /// None: SQLite made it by itself, for a UNIQUE or a PRIMARY KEY.
+    /// None for an index that SQLite created for a UNIQUE or PRIMARY KEY constraint.
     pub sql: Option<String>,
 }
 
-/// What SQLite itself adds: for AUTOINCREMENT, and what `ANALYZE` finds.
+/// Objects that SQLite itself adds, for AUTOINCREMENT and for `ANALYZE`.
 const OF_SQLITE: &[&str] = &[
     "CREATE TABLE sqlite_sequence(name,seq)",
     "CREATE TABLE sqlite_stat1(tbl,idx,stat)",
@@ -22,16 +22,17 @@ const OF_SQLITE: &[&str] = &[
 /// The schema of one kind of database.
 #[derive(Debug)]
 pub struct Schema {
-    /// As they are written.
+    /// The statements as written.
     statements: HashSet<&'static str>,
-    /// Kind and name; the definition without what does not change its meaning.
+    /// By kind and name: the definition, without anything that does not change its meaning.
     wanted: BTreeMap<(String, String), String>,
-    /// What else may be there.
+    /// Other objects that may exist.
     allowed: HashSet<&'static str>,
 }
 
 impl Schema {
-    /// `script`: the statements that make the schema. `of_modules`: what its virtual tables make by themselves.
+    /// `script` has the statements that create the schema; `of_modules` names what its virtual tables create
+    /// themselves.
     pub fn new(script: &'static str, of_modules: &[&'static str]) -> Schema {
         let statements: HashSet<&'static str> = statements(script).into_iter().collect();
         let wanted = statements.iter().filter_map(|it| Some((of(it)?, plain(it)))).collect();
@@ -39,8 +40,8 @@ impl Schema {
         Schema { statements, wanted, allowed }
     }
 
-    /// What is there and not ours, is ours and otherwise, or is missing, each in words. Empty: the schema is ours. The order
-    /// of columns counts for nothing, since those of an upgraded database are added at the end.
+    /// Each object that is foreign, different or missing, in words. Empty if the schema is ours. The order of columns
+    /// does not matter, because an upgrade adds columns at the end.
     pub fn differences(&self, found: &[Object]) -> Vec<String> {
         let mut differences = Vec::new();
         let mut seen = HashSet::new();
@@ -77,7 +78,7 @@ impl Schema {
         differences
     }
 
-    /// What is there under a name that we gave to nothing: all that can be said of a schema that was ours in an older version.
+    /// The objects with names that are not ours. For an older version of our schema, nothing else can be checked.
     pub fn strangers(&self, found: &[Object]) -> Vec<String> {
         let is_ours = |it: &&Object| match it.sql.as_deref() {
             None => it.kind == "index" && it.name.starts_with("sqlite_autoindex_"),
@@ -88,7 +89,7 @@ impl Schema {
     }
 }
 
-/// The statements of a script, without what is between them.
+/// The statements of a script, without the white space and comments between them.
 pub fn statements(script: &'static str) -> Vec<&'static str> {
     let mut found = Vec::new();
     let mut start = None;
@@ -101,7 +102,7 @@ pub fn statements(script: &'static str) -> Vec<&'static str> {
     found
 }
 
-/// Kind and name of what a statement makes.
+/// The kind and name of the object that a statement creates.
 fn of(sql: &str) -> Option<(String, String)> {
     let mut words = tokens(sql).map(|it| it.1);
     if !words.next()?.eq_ignore_ascii_case("create") {
@@ -115,7 +116,7 @@ fn of(sql: &str) -> Option<(String, String)> {
     Some((kind.to_string(), unquoted(words.next()?).to_string()))
 }
 
-/// The tokens of a statement, the parts of a table's body in the order of the alphabet.
+/// The tokens of a statement. The parts of a table's body are sorted.
 fn plain(sql: &str) -> String {
     let mut parts = vec![String::new()];
     let mut depth = 0;
@@ -143,12 +144,12 @@ fn plain(sql: &str) -> String {
     format!("{tail}| {}", parts.join("| "))
 }
 
-/// A name in double quotes or brackets is the name; a text in single quotes stays one.
+/// Removes double quotes or brackets from a name. A text in single quotes stays as it is.
 fn unquoted(token: &str) -> &str {
     token.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(token)
 }
 
-/// Words, numbers, quoted texts and single signs, each with its place; no white space, no comments.
+/// Words, numbers, quoted texts and single characters, each with its position. White space and comments are left out.
 fn tokens(sql: &str) -> impl Iterator<Item = (usize, &str)> {
     let bytes = sql.as_bytes();
     let mut at = 0;

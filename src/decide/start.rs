@@ -1,16 +1,17 @@
-//! How long the start of a worker process waits after starts that failed.
+//! How long to wait before a worker process is started again after failed starts.
 
 use crate::model::Millis;
 
-/// After so many failed starts in a row the steps that wait for a worker fail with what the last one said.
+/// After this many failed starts in a row, steps that wait for a worker fail with the message of the last start.
 pub const MOST_FAILED: u32 = 5;
 
-/// Whether so many starts in a row have failed that steps are failed.
+/// Whether so many starts in a row have failed that waiting steps fail.
 pub fn is_in_trouble(failures: u32) -> bool {
     failures >= MOST_FAILED
 }
 
-/// Until the next start after so many that failed in a row: `first`, doubling, at most `most`; in trouble always `most`.
+/// The wait after this many failed starts in a row: `first`, doubled each time, at most `most`. Once in trouble, always
+/// `most`.
 pub fn wait_after(failures: u32, first: Millis, most: Millis) -> Millis {
     match failures {
         0 => Millis(0),
@@ -19,7 +20,7 @@ pub fn wait_after(failures: u32, first: Millis, most: Millis) -> Millis {
     }
 }
 
-/// When a step tries again to get a process that has been starting for this long: after half that time, within limits.
+/// When a step asks again for a process that has been starting for this long: after half that time, within limits.
 pub fn look_again(so_far: Millis) -> Millis {
     Millis((so_far.0 / 2).clamp(200, 1_000))
 }

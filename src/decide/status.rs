@@ -1,5 +1,5 @@
-//! The status of a run and of a group, from facts. The status of a step is the view `step_status`, so that statements can
-//! ask for it.
+//! The status of a run and of a group, from facts. The view `step_status` defines the status of a step, so that SQL
+//! statements can use it.
 
 use crate::model::Status;
 
@@ -10,15 +10,15 @@ pub struct Facts {
     /// A step of the run, or a run of the group, has failed for good.
     pub failed: bool,
     pub cancelled: bool,
-    /// Work on it is under way: a step of the run runs; a step of the group runs, or a run of it has ended.
+    /// A step of the run is running; or a step of the group is running, or one of its runs has ended.
     pub under_way: bool,
-    /// A step of it waits without a worker.
+    /// One of its steps waits without a worker.
     pub waiting: bool,
     /// A step of the run failed and will be retried.
     pub to_be_retried: bool,
 }
 
-/// While it is open, RUNNING outranks WAITING outranks ERROR outranks PENDING. Afterwards see [`ended`].
+/// While open, RUNNING outranks WAITING, then ERROR, then PENDING. Once ended, see [`ended`].
 pub fn of(facts: &Facts) -> Status {
     match facts {
         Facts { ended: true, failed, cancelled, .. } => ended(*failed, *cancelled),
@@ -38,8 +38,8 @@ pub fn ended(failed: bool, cancelled: bool) -> Status {
     }
 }
 
-/// The status of a group for people. A group counts as RUNNING from its first start to its end; people call it RUNNING only
-/// while `at_work`: a step runs, and a worker that takes it is alive.
+/// The status of a group as people see it. A group counts as RUNNING from its first start to its end. People see
+/// RUNNING only while `at_work`: a step is running and its worker is alive.
 pub fn shown(status: Status, at_work: bool) -> Status {
     match status {
         Status::Running if !at_work => Status::Pending,

@@ -1,4 +1,4 @@
-//! How the wait of a step ends: by its time, or by an answer.
+//! How the wait of a step ends: by a timeout or by an answer.
 
 use crate::model::{Answer, Millis, Otherwise, Outcome, WaitKind};
 use serde_json::{Value, json};
@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 pub enum End {
     /// The step completes with this value.
     Complete(Option<Value>),
-    /// The step fails for good.
+    /// The step fails permanently.
     Fail(Outcome),
 }
 
-/// The time is up. `within`: how long it was to wait at most; `signal`: the name of the one that it waited for.
+/// How a step ends when its time is up. `within` is its time limit; `signal` is the name of the signal that it waited
+/// for.
 pub fn time_is_up(kind: WaitKind, otherwise: Otherwise, within: Option<Millis>, signal: &str) -> End {
     if kind == WaitKind::Time || otherwise == Otherwise::Complete {
         return End::Complete(None);
@@ -25,28 +26,28 @@ pub fn time_is_up(kind: WaitKind, otherwise: Otherwise, within: Option<Millis>, 
     })
 }
 
-/// How it stands with a step that somebody answers.
+/// The state of a step that receives an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Before {
-    /// None: it does not wait.
+    /// None if it does not wait.
     pub waits_for: Option<WaitKind>,
-    /// The answer that it has got.
+    /// The answer that it already has.
     pub answer: Option<Answer>,
-    /// How it ended, in words. None: it has not.
+    /// How it ended, in words. None if it has not ended.
     pub ended: Option<&'static str>,
 }
 
-/// What becomes of an answer.
+/// What happens to an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     Take,
-    /// It is the one that the step has got.
+    /// It equals the answer that the step already has.
     Same(Answer),
-    /// The rest of a sentence that begins with the step.
+    /// Why it is refused: the rest of a sentence that begins with the step.
     Refuse(String),
 }
 
-/// The first answer counts. The same answer again is accepted; a different one is refused with the first.
+/// The first answer counts. Repeating it is accepted; a different answer is refused, and the message names the first.
 pub fn answer(before: &Before, new: &Answer) -> Verdict {
     match before {
         Before { waits_for: Some(WaitKind::Approval), .. } => Verdict::Take,
@@ -60,7 +61,7 @@ pub fn answer(before: &Before, new: &Answer) -> Verdict {
     }
 }
 
-/// How an answer ends the step. The value of an approval that has none says who gave it and when.
+/// How an answer ends the step. The value of an approval without a value says who approved and when.
 pub fn answered(answer: &Answer) -> End {
     match answer.approved {
         true => {

@@ -1,16 +1,16 @@
-//! When a file that came or changed has settled, when the files that came together start their workflow, and when documents are
-//! synced again.
+//! When a new or changed file has settled, when files that arrived together start their workflow, and when documents
+//! are synced again.
 
 use crate::model::{Millis, Monotonic};
 
-/// By what a change of a file is recognised.
+/// What identifies one version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileVersion {
     /// In bytes.
     pub size: i64,
-    /// Nanoseconds since the Unix epoch, as the file system says.
+    /// Nanoseconds since the Unix epoch, as the file system reports it.
     pub mtime: i64,
-    /// 0: not known, as after a restore on another disk.
+    /// 0 if unknown, as after a restore to another disk.
     pub inode: i64,
 }
 
@@ -22,25 +22,25 @@ impl FileVersion {
     }
 }
 
-/// A file that may still be written.
+/// A file that may still be being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     pub version: FileVersion,
-    /// When this version was seen first.
+    /// When this version was first seen.
     pub since: Monotonic,
 }
 
-/// What a look at a file says.
+/// The result of looking at a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// It was dealt with.
+    /// It has been handled.
     Known,
-    /// It has to be unchanged for longer.
+    /// It must stay unchanged for longer.
     Waits(Sighting),
     Settled(FileVersion),
 }
 
-/// `known`: the version that was dealt with. `before`: the last look at what was not.
+/// `known` is the version that has been handled, and `before` the last look at a version that has not.
 pub fn look(
     known: Option<FileVersion>,
     before: Option<Sighting>,
@@ -58,21 +58,21 @@ pub fn look(
     }
 }
 
-/// The most files of one burst.
+/// The most files that one burst can have.
 pub const MOST: usize = 100_000;
 
-/// Settled files wait for others at most so many times as long as a file takes to settle.
+/// Settled files wait for others for at most this many settling times.
 pub const PATIENCE: u64 = 5;
 
-/// The files that have come since the last burst.
+/// The files that have arrived since the last burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gathering {
     pub settled: usize,
-    /// Files that may still be written.
+    /// Files that may still be being written.
     pub unsettled: usize,
-    /// When a file came last, or changed for the first time since it was dealt with.
+    /// When a file last arrived, or changed for the first time since it was handled.
     pub last_arrival: Monotonic,
-    /// When the first of the settled ones had settled.
+    /// When the first of the settled files settled.
     pub first_settled: Monotonic,
 }
 
@@ -85,18 +85,18 @@ pub fn starts(it: Gathering, now: Monotonic, settled: Millis) -> bool {
             || now.since(it.first_settled) >= Millis(settled.0.saturating_mul(PATIENCE)))
 }
 
-/// Changes that were heard since a sync began.
+/// Changes noticed since a sync began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stir {
     pub first: Monotonic,
     pub last: Monotonic,
 }
 
-/// A sync begins once it was quiet for so long, and no later than so long after the first change.
+/// A sync begins after this much quiet, and at the latest this long after the first change.
 const QUIET: Millis = Millis::seconds(1);
 const LONGEST: Millis = Millis::seconds(10);
 
-/// When documents are synced again. `synced`: when the last sync ended. `every`: how often they are synced without a change.
+/// When documents are synced next. `synced` is when the last sync ended; `every` is the interval without changes.
 pub fn sync_is_due_at(synced: Monotonic, stir: Option<Stir>, every: Millis) -> Monotonic {
     let regular = synced + every;
     match stir {
