@@ -1,4 +1,4 @@
-//! What a workflow asks of its submission: parameters and items.
+//! The inputs that a workflow requires: parameters, items and results of earlier steps.
 
 use super::{
     condition::Condition,
@@ -13,7 +13,7 @@ use super::{
 use std::collections::BTreeSet;
 
 impl StepDefinition {
-    /// The names of the steps that its templates ask for.
+    /// The names of the steps that its templates refer to.
     pub fn inputs_asked(&self) -> Result<Vec<String>> {
         let templates = action_templates(&self.action, &self.env, &self.with)?;
         let names = templates.iter().flat_map(Template::expressions).filter_map(|it| match it {
@@ -26,7 +26,7 @@ impl StepDefinition {
         Ok(names.collect())
     }
 
-    /// Whether a template of the step asks for the directory of this earlier step.
+    /// Whether a template of the step uses the directory of this earlier step.
     pub fn asks_for_dir(&self, step: &str) -> Result<bool> {
         let templates = action_templates(&self.action, &self.env, &self.with)?;
         let mut expressions = templates.iter().flat_map(Template::expressions);
@@ -43,7 +43,7 @@ impl StepDefinition {
 }
 
 impl Definition {
-    /// Whether `params` has every parameter that a template asks for. To be called at submit.
+    /// Checks that `params` has every parameter that a template uses. Called at submit.
     pub fn check_parameters(&self, params: &serde_json::Value) -> Result<()> {
         let values = Values { params: Some(std::borrow::Cow::Borrowed(params)), ..Values::default() };
         for step in &self.steps {
@@ -96,7 +96,7 @@ impl Definition {
         Ok(found.into_iter().collect())
     }
 
-    /// Whether a template asks for the item, so that a run without one makes no sense.
+    /// Whether a template uses the item, so that a run without an item makes no sense.
     pub fn asks_for_item(&self) -> Result<bool> {
         let templates = self.templates()?;
         let mut expressions = templates.iter().flat_map(|(_, it)| it.expressions());
@@ -108,7 +108,7 @@ impl Definition {
             let Action::Children(children) = &step.action else { continue };
             let asks = match &children.each {
                 Some(each) => each.asks_for_item(),
-                // Its one run has the item of this one.
+                // The single child run has the item of this run.
                 None => children.workflow.asks_for_item()?,
             };
             if asks {
@@ -118,7 +118,7 @@ impl Definition {
         Ok(judged || expressions.any(|it| matches!(it, Expression::Item(_))))
     }
 
-    /// Every template, with who owns it.
+    /// Every template, with its owner.
     fn templates(&self) -> Result<Vec<(String, Template)>> {
         let own = self.concurrency.iter().map(|it| ("`concurrency`".to_string(), it.group.clone()));
         let mut found: Vec<_> = own.collect();
@@ -134,7 +134,7 @@ impl Definition {
     }
 }
 
-/// The parameters of a workflow in another: those of the other, and what its step says in `with`.
+/// The parameters of a child workflow: those of the parent, overridden by what the step sets in `with`.
 pub fn with_parameters(params: &serde_json::Value, with: &serde_json::Value) -> serde_json::Value {
     let mut all = params.clone();
     if let (serde_json::Value::Object(all), serde_json::Value::Object(own)) = (&mut all, with) {

@@ -15,7 +15,7 @@ pub fn digest(domain: &str, value: &Value) -> [u8; 32] {
     digest_of_text(domain, &canonical_json(value))
 }
 
-/// The same over JSON that is canonical already.
+/// The same for JSON that is already canonical.
 pub fn digest_of_text(domain: &str, text: &str) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(domain.as_bytes());

@@ -1,4 +1,4 @@
-//! The workflows directory of a home: each `.yaml` or `.yml` file in it is a workflow that can be started by its id.
+//! The workflows directory of a home. Each `.yaml` or `.yml` file in it is a workflow that can be started by its id.
 
 use super::{Definition, KnownKinds, parse};
 use crate::os::ownership;
@@ -7,21 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the workflows of a home are.
+/// The directory inside a home that has its workflows.
 pub const DIRECTORY: &str = "workflows";
 
-/// A workflow and the text that it was read from.
+/// A workflow and its source text.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub definition: Definition,
     pub text: String,
 }
 
-/// The workflows of a home by the names of their files, and why each of the other files can't be read.
+/// The workflows of a home by file name, and the reason for each file that can't be read.
 ///
 /// # Errors
 ///
-/// The directory can't be listed. A home without one has no workflows.
+/// Fails if the directory can't be listed. A home without the directory has no workflows.
 pub fn workflows(home: &Path, kinds: &KnownKinds) -> io::Result<(Vec<Entry>, Vec<String>)> {
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
     for path in files(&home.join(DIRECTORY))? {

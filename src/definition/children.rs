@@ -4,21 +4,21 @@ use super::condition::Elements;
 use crate::model::Tolerate;
 use serde::{Deserialize, Serialize};
 
-/// What such a step starts. `W`: a workflow.
+/// What such a step starts. `W` is a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChildrenOf<W> {
-    /// What makes the list. None: one run, for the item of the step's own run.
+    /// The source of the list. None: one run, for the item of the step's own run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<Each>,
-    /// What is done with each element, whole: a file that it came from may change later.
+    /// The workflow run for each element. It is stored in full, because the file that it came from may change later.
     pub workflow: W,
-    /// The step itself says what is done with each element: the workflow has one step, of the same name.
+    /// The step itself defines the action for each element; the workflow has one step with the same name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inline: bool,
-    /// How many of the runs go side by side. None: as many as there are places.
+    /// The most runs at the same time. None: limited only by free slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u32>,
-    /// How many of them may fail before the step does.
+    /// How many runs may fail before the step fails.
     #[serde(default, skip_serializing_if = "Tolerate::is_usual")]
     pub tolerate: Tolerate,
 }
@@ -34,7 +34,7 @@ pub enum Each {
 }
 
 impl Each {
-    /// Reads what stands behind `for_each`; the problem and what would be right, if it is none.
+    /// Parses a `for_each` value. On error, returns the problem and a suggestion.
     pub fn parse(source: &str) -> Result<Each, (String, Option<String>)> {
         match file(source.trim()) {
             Some((step, name)) if name.is_empty() => {
@@ -49,7 +49,7 @@ impl Each {
         }
     }
 
-    /// As a workflow file has it.
+    /// As written in a workflow file.
     pub fn source(&self) -> String {
         match self {
             Each::List(list) => list.source().to_string(),
@@ -73,7 +73,7 @@ impl Each {
         matches!(self, Each::List(list) if list.asks_for_item())
     }
 
-    /// The parameters that the list can't be made without.
+    /// The parameters without which the list can't be evaluated.
     pub fn parameters(&self) -> Vec<String> {
         match self {
             Each::List(list) => list.parameters(),
@@ -93,14 +93,14 @@ fn input(step: &str) -> String {
     }
 }
 
-/// Step and name of `inputs.STEP.files["NAME"]`, or of `inputs["STEP"].files["NAME"]`.
+/// The step and file name in `inputs.STEP.files["NAME"]` or `inputs["STEP"].files["NAME"]`.
 fn file(source: &str) -> Option<(String, String)> {
     let (step, rest) = of_step(source)?;
     let (name, rest) = quoted(rest.strip_prefix(".files")?)?;
     rest.is_empty().then_some((step, name))
 }
 
-/// The step of `inputs.STEP`, and what is behind it.
+/// The step in `inputs.STEP`, and the rest of the text.
 fn of_step(source: &str) -> Option<(String, &str)> {
     let rest = source.strip_prefix("inputs")?;
     let (step, rest) = match rest.strip_prefix('.') {
@@ -114,7 +114,7 @@ fn of_step(source: &str) -> Option<(String, &str)> {
     (!step.is_empty() && step.chars().all(fits)).then_some((step, rest))
 }
 
-/// The text in `["TEXT"]` or `['TEXT']` at the start, and what is behind it.
+/// The text in `["TEXT"]` or `['TEXT']` at the start, and the rest.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let inner = text.trim_start().strip_prefix('[')?.trim_start();
     let quote = inner.chars().next().filter(|it| matches!(it, '"' | '\''))?;

@@ -1,4 +1,4 @@
-//! `concurrency:` of a workflow: its groups do not overlap with others of the same name.
+//! `concurrency:` of a workflow: groups with the same name do not overlap.
 
 use super::template::Template;
 use crate::model::Concurrency as Policy;

@@ -1,11 +1,11 @@
-//! Whether a run of one definition can go on under another: the names, needs and types of the steps must be the same.
+//! Whether a run of one definition can continue under another. The steps must have the same names, needs and types.
 
 use super::workflow::{Action, Definition, StepDefinition};
 use crate::model::WorkerLimits;
 
 impl Definition {
-    /// Whether two files that are read as these definitions say the same. The limits of worker processes come from the settings
-    /// where a file says nothing of them, so they do not count.
+    /// Whether two files that parse to these definitions mean the same. Limits of worker processes are ignored, because
+    /// the settings fill them in where a file does not set them.
     pub fn says_the_same(&self, other: &Definition) -> bool {
         let without_limits = |it: &Definition| {
             let mut it = it.clone();
@@ -15,7 +15,8 @@ impl Definition {
         without_limits(self) == without_limits(other)
     }
 
-    /// The first thing that keeps a run of this definition from going on under `new`: which step, which key. None: it can.
+    /// The first difference that prevents a run of this definition from continuing under `new`, as a step and a key.
+    /// None if it can.
     pub fn difference(&self, new: &Definition) -> Option<String> {
         let names = |it: &Definition| it.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
         let (old_names, new_names) = (names(self), names(new));

@@ -2,19 +2,19 @@
 
 use crate::model::Kind;
 
-/// Why a text was refused. Prints as a lower-case fragment; `hint` says what would be right.
+/// Why a text was refused. Prints as a lower-case fragment; `hint` suggests a correction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A file was refused at this line, counted from 1.
     #[error("{file}:{line}: {message}")]
     Refused { file: String, line: u64, message: String, hint: Option<String> },
-    /// A template can't be read, or can't be rendered with the values at hand.
+    /// A template can't be parsed, or can't be rendered with the available values.
     #[error("template `{template}`: {message}")]
     Template { template: String, message: String, hint: Option<String> },
-    /// A parameter (`--set`, or one that a template asks for) was refused.
+    /// A parameter was refused: one given with `--set`, or one that a template uses.
     #[error("parameter `{key}`: {message}")]
     Parameter { key: String, message: String, hint: Option<String> },
-    /// A step whose remembered result could go stale.
+    /// A step with a cached result that could become stale.
     #[error("step `{step}` {message}")]
     Cache { step: String, message: String, hint: Option<String> },
     /// A stored definition or parameter set can't be read back.
@@ -25,7 +25,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Refused { .. } | Error::Template { .. } | Error::Parameter { .. } | Error::Cache { .. } => {
@@ -35,7 +35,7 @@ impl Error {
         }
     }
 
-    /// Tells the user what would be right, where we know.
+    /// Suggests a correction, if one is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Refused { hint, .. }

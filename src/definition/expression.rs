@@ -1,11 +1,11 @@
-//! What may stand between `{{` and `}}`, and where its value comes from.
+//! The expressions allowed between `{{` and `}}`, and the sources of their values.
 
 use super::yaml::did_you_mean;
 use crate::model::{GroupId, RunId, StepId, Token, Told};
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-/// One name in a template. The paths are the keys after the dot; a number picks from a list.
+/// One name in a template. Paths are the keys after the dot; a number selects from a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {
     Item(Vec<String>),
@@ -25,11 +25,11 @@ pub enum Expression {
     Token,
     Event,
     Env(String),
-    /// A text in quotes: the way to write `{{` itself.
+    /// A quoted text. It is the way to write `{{` itself.
     Literal(String),
 }
 
-/// What a hook can say of its group.
+/// The facts that a hook can use about its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupFact {
     Name,
@@ -63,12 +63,12 @@ impl GroupFact {
     }
 }
 
-/// What an earlier step left behind.
+/// The results of an earlier step.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Input {
     /// The directory with its output files.
     pub dir: Option<String>,
-    /// Its result value. None: it has ended and left none, or did not complete, which templates see as null.
+    /// Its result value. None if it ended without a value or did not complete; templates see null.
     pub value: Option<Value>,
     /// How it ended, such as `skipped`. `None`: it completed.
     pub status: Option<&'static str>,
@@ -76,7 +76,7 @@ pub struct Input {
     pub children: Option<String>,
 }
 
-/// The values of one attempt (or of one hook), from which templates are rendered. What is `None` can't be asked for.
+/// The values of one attempt or hook, from which templates are rendered. A template can't use a value that is `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Values<'a> {
     /// A JSON string for a plain item.
@@ -84,25 +84,25 @@ pub struct Values<'a> {
     pub params: Option<Cow<'a, Value>>,
     /// The directory whose files become artifacts of the step.
     pub out: Option<Cow<'a, str>>,
-    /// By the name of the step.
+    /// By step name.
     pub inputs: BTreeMap<String, Input>,
     pub group: Option<GroupId>,
     pub run: Option<RunId>,
     pub step: Option<StepId>,
     pub attempt: Option<u32>,
     pub token: Option<Token>,
-    /// For hooks.
+    /// Only for hooks.
     pub told: Option<Cow<'a, Told>>,
     /// The step's own declared variables.
     pub env: BTreeMap<String, String>,
 }
 
-/// The names that may begin an expression.
+/// The names that an expression can begin with.
 pub const ROOTS: &[&str] =
     &["item", "params", "out", "inputs", "group", "run", "step", "attempt", "token", "event", "env"];
 
 impl Expression {
-    /// Reads the text between the braces; the problem and what would be right, if it is none.
+    /// Parses the text between the braces. On error, returns the problem and a suggestion.
     pub fn parse(text: &str) -> Result<Expression, (String, Option<String>)> {
         let text = text.trim();
         if let Some(quote) = text.chars().next().filter(|it| matches!(it, '\'' | '"')) {
@@ -161,7 +161,7 @@ impl Expression {
         }
     }
 
-    /// The value; the problem, if there is none.
+    /// The value, or the problem if there is none.
     pub fn value<'v>(&self, values: &'v Values<'_>) -> Result<Cow<'v, Value>, String> {
         let number = |number: Option<i64>| number.map(|it| Cow::Owned(Value::from(it)));
         let text = |text: Option<&str>| text.map(|it| Cow::Owned(Value::from(it)));
@@ -170,7 +170,7 @@ impl Expression {
             Expression::Params(path) => values.params.as_deref().map(|it| walk("params", it, path)).transpose()?,
             Expression::InputValue(step, path) => {
                 let input = values.inputs.get(step);
-                // A step that did not complete has no fields, and none is missing.
+                // A step that did not complete has no fields, so a path into it is not an error.
                 let path = if input.is_some_and(|it| it.status.is_some()) { &[][..] } else { path };
                 let value = input.map(|it| it.value.as_ref().unwrap_or(&Value::Null));
                 value.map(|it| walk(&format!("inputs.{step}.value"), it, path)).transpose()?
@@ -194,7 +194,7 @@ impl Expression {
         found.ok_or_else(|| format!("`{self}` has no value here"))
     }
 
-    /// The value as text: a string as it is, anything else as compact JSON, null as nothing.
+    /// The value as text: strings unchanged, null as the empty string, everything else as compact JSON.
     pub fn text(&self, values: &Values<'_>) -> Result<String, String> {
         Ok(match self.value(values)?.as_ref() {
             Value::String(text) => text.clone(),

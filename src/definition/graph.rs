@@ -1,12 +1,13 @@
-//! The order of steps: every step after the steps that it needs.
+//! The topological order of steps: each step after the steps that it needs.
 
-/// A circle of steps, in the order in which each needs the next.
+/// A cycle of steps, in which each step needs the next.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Circle(pub Vec<usize>);
 
-/// An order in which each step comes after its needs, and else as in the file.
+/// An order in which each step follows its needs. Otherwise the order of the file is kept.
 ///
-/// Kahn's algorithm (Communications of the ACM 5, 1962) with the smallest number first. Needs must be valid numbers.
+/// Kahn's algorithm (Communications of the ACM 5, 1962), taking the smallest number first. `needs` must have valid
+/// indices.
 pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Circle> {
     let mut unmet: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut successors = vec![Vec::new(); needs.len()];
@@ -28,7 +29,7 @@ pub fn order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Circle> {
     if ordered.len() == needs.len() { Ok(ordered) } else { Err(circle(needs, &unmet)) }
 }
 
-/// Every step with unmet needs has a need with unmet needs: following those leads into a circle.
+/// Each step with unmet needs has a need that also has unmet needs. Following these leads into a cycle.
 fn circle(needs: &[Vec<usize>], unmet: &[usize]) -> Circle {
     let mut path: Vec<usize> = Vec::new();
     let mut here = unmet.iter().position(|it| *it > 0);

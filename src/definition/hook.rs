@@ -18,7 +18,7 @@ fn named(owner: String, action: &Action, env: &BTreeMap<String, String>, with: &
 }
 
 impl HookDefinition {
-    /// Its result is never cached.
+    /// The result of a hook is never cached.
     fn as_step(&self) -> StepDefinition {
         let step = StepDefinition::new(&self.name, self.action.clone());
         StepDefinition {
@@ -37,19 +37,20 @@ impl HookDefinition {
 }
 
 impl Definition {
-    /// The names of the secrets that its steps and hooks need, each with who needs it.
+    /// The names of the secrets that its steps and hooks need, each with its user.
     pub fn secrets(&self) -> Vec<(String, String)> {
         let step = |it: &StepDefinition| named(format!("step `{}`", it.name), &it.action, &it.secrets, &it.with);
         let hook = |it: &HookDefinition| named(format!("hook `{}`", it.name), &it.action, &it.secrets, &it.with);
         self.steps.iter().flat_map(step).chain(self.hooks.values().flatten().flat_map(hook)).collect()
     }
 
-    /// One hook of `written`, counted over all events in their order; null where there is none of this number.
+    /// One hook of `written`, numbered over all events in order; null if the number does not exist.
     pub fn written_hook(&self, no: usize) -> Value {
         self.hooks.values().flatten().nth(no).map_or(Value::Null, |it| Value::Object(written_hook(it)))
     }
 
-    /// The definition with one of its hooks, counted over all events in their order, as its last step. None: it has no such hook.
+    /// The definition with one of its hooks, numbered over all events in order, as its last step. None if it has no
+    /// such hook.
     pub fn with_hook(&self, no: usize) -> Option<Definition> {
         let hook = self.hooks.values().flatten().nth(no)?;
         let mut with_hook = self.clone();

@@ -1,4 +1,4 @@
-//! What a step starts, for people and for repairs.
+//! What a step starts: a summary for people, the comparison of two versions, and the written form.
 
 use super::{
     expression::Values,
@@ -9,7 +9,7 @@ use super::{
 use serde_json::{Map, Value};
 
 impl Children {
-    /// What it starts, in short, for people.
+    /// A short summary for people.
     pub fn shown(&self) -> String {
         let what = match self.workflow.steps.first().filter(|_| self.inline).map(|it| &it.action) {
             Some(Action::Run(Command::Shell(template))) => masked_text(template.source()),
@@ -27,12 +27,12 @@ impl Children {
         }
     }
 
-    /// The first thing that keeps runs of this from going on under `new`.
+    /// The first difference that prevents runs of this from continuing under `new`.
     pub(super) fn difference(&self, new: &Children) -> Option<String> {
         self.workflow.difference(&new.workflow)
     }
 
-    /// Adds the keys that a workflow file has for it.
+    /// Adds the keys that a workflow file uses for it.
     pub(super) fn write(&self, all: &mut Map<String, Value>) {
         match (self.inline, self.workflow.written_step(0)) {
             (true, Value::Object(step)) => all.extend(step),

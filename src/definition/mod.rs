@@ -1,4 +1,4 @@
-//! Workflow and parameter-set YAML to validated values; templates and their quoting.
+//! Parses and validates workflows and parameter sets in YAML; templates and their quoting.
 //!
 //! May import: `model`, `decide`, `settings`. Never: reads the database or runs anything.
 

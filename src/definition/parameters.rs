@@ -1,4 +1,4 @@
-//! Parameter sets: the configuration of the document stages, by name, with versions.
+//! Parameter sets: named, versioned configurations of the document stages.
 
 use super::{
     canonical::digest,
@@ -9,24 +9,24 @@ use crate::model::{Bytes, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// The stages that have parameters, in the order in which documents pass them.
+/// The stages that have parameters, in processing order.
 pub const STAGES: [&str; 4] = ["parse", "chunk", "embed", "store"];
 
-/// The id of the set that is always there.
+/// The id of the set that always exists.
 pub const BUILTIN_PARAMETERS: &str = "default";
 
-/// A named configuration of the document stages. Every known key has a value.
+/// A named configuration of the document stages, with a value for every known key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterSet {
     pub id: String,
     pub name: String,
-    /// Free notes of the author.
+    /// The author's own notes.
     pub meta: Value,
     /// `{parse: {...}, chunk: {...}, embed: {...}, store: {...}}`: durations as text, sizes in bytes.
     pub config: Value,
 }
 
-/// What a parameter may be.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text,
@@ -38,7 +38,7 @@ enum Kind {
     Flag,
 }
 
-/// One parameter, for the reference.
+/// One parameter, as the reference documents it.
 pub struct Parameter {
     pub stage: &'static str,
     pub key: &'static str,
@@ -96,7 +96,7 @@ pub const PARAMETERS: &[Parameter] = &[
 ];
 
 impl ParameterSet {
-    /// The set that is always there.
+    /// The set that always exists.
     pub fn builtin() -> ParameterSet {
         let mut config = Map::new();
         for it in PARAMETERS {
@@ -108,7 +108,7 @@ impl ParameterSet {
         ParameterSet { id: BUILTIN_PARAMETERS.into(), name, meta: json!({}), config: Value::Object(config) }
     }
 
-    /// Reads a parameter set in YAML. What it does not mention keeps the built-in value.
+    /// Parses a parameter set in YAML. Parameters that it does not mention keep their built-in values.
     pub fn parse(text: &str, file_name: &str) -> Result<ParameterSet> {
         let source = Source { file: file_name };
         let root = yaml::read(text, file_name)?;
@@ -143,7 +143,8 @@ impl ParameterSet {
         Ok(set)
     }
 
-    /// A copy with these changes. What must hold between parameters is judged at the end, so their order does not matter.
+    /// A copy with these changes. Rules across parameters are checked at the end, so the order of the assignments does
+    /// not matter.
     pub fn overlay<S: AsRef<str>>(&self, assignments: impl IntoIterator<Item = S>) -> Result<ParameterSet> {
         let mut set = self.clone();
         let mut changed = Vec::new();
@@ -178,13 +179,13 @@ impl ParameterSet {
         Ok(parameter)
     }
 
-    /// The version: over the whole configuration, not over names and notes.
+    /// The version: a hash of the whole configuration, without names and notes.
     pub fn hash(&self) -> [u8; 32] {
         digest("windlass parameters 1", &self.config)
     }
 
-    /// Hash of the configuration of all stages up to and with this one: what a result of the stage depends on besides
-    /// its input. An unknown stage hashes as all of them.
+    /// The hash of the configuration of all stages up to and including this one. The result of the stage depends on
+    /// this and on its input. For an unknown stage, all stages are hashed.
     pub fn config_hash_through(&self, stage: &str) -> [u8; 32] {
         let last = STAGES.iter().position(|it| *it == stage).unwrap_or(STAGES.len() - 1);
         let config: Map<String, Value> =
@@ -216,7 +217,7 @@ fn find(stage: &str, key: &str) -> Option<&'static Parameter> {
     PARAMETERS.iter().find(|it| it.stage == stage && it.key == key)
 }
 
-/// An address without the slashes at its end. A password in it would be stored and shown.
+/// A URL without trailing slashes. A password in it is refused, because it would be stored and shown.
 fn url(text: &str) -> Result<&str, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or_default();
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();

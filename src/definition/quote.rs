@@ -1,6 +1,6 @@
-//! Values as words of a shell.
+//! Quoting for POSIX shells.
 
-/// One shell word that stands for exactly this text, for every POSIX shell.
+/// Quotes a text as one word that every POSIX shell reads as exactly this text.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! What a step seems to read: the words of its templates that can name files.
+//! The files that a step seems to read, by the words of its templates.
 
 use super::{
     expression::Expression,
@@ -8,7 +8,8 @@ use super::{
 };
 
 impl StepDefinition {
-    /// The words of its command, its `with:` and its variables, each a template of its own. What it writes to is left out.
+    /// The words of its command, its `with:` and its variables, each as a template. Files that the command writes to
+    /// are left out.
     pub fn words(&self) -> Vec<Named> {
         let mut found = Vec::new();
         match &self.action {
@@ -24,7 +25,7 @@ impl StepDefinition {
             found.push(Named::of(item()));
         }
         let mut others: Vec<Template> = self.env.values().flatten().cloned().collect();
-        // What can't be read was refused when the file was.
+        // An unreadable template would already have been refused in the file.
         let _ = texts(&self.with, &mut others);
         found.extend(others.into_iter().map(Named::of));
         found
@@ -34,7 +35,7 @@ impl StepDefinition {
 /// A word that may name a file.
 pub struct Named {
     pub word: Template,
-    /// Whether it is at the start of a command.
+    /// Whether it is the first word of a command.
     pub is_program: bool,
 }
 
@@ -48,7 +49,7 @@ fn item() -> Template {
     Template::of(vec![Part::Expression(Expression::Item(Vec::new()))])
 }
 
-/// The words of a shell command, roughly: quotes are taken away, operators divide.
+/// An approximate split of a shell command into words: quotes are removed and operators separate words.
 fn shell_words(command: &Template) -> Vec<Named> {
     let mut words = Words { begins: true, ..Words::default() };
     for part in command.parts() {
@@ -69,13 +70,13 @@ struct Words {
     found: Vec<Named>,
     word: Vec<Part>,
     text: String,
-    /// The word is the file of a `>`.
+    /// The word is the target of a `>`.
     written: bool,
-    /// The word is the file of a `<`.
+    /// The word is the source of a `<`.
     read: bool,
-    /// The word is at the start of a command, or behind what may come before it.
+    /// The word is the first of a command, or follows only words that may precede a command.
     begins: bool,
-    /// The word is what a variable is set to.
+    /// The word is the value of an assignment.
     assigned: bool,
 }
 

@@ -1,7 +1,7 @@
 //! When a schedule fires: a cron expression in a time zone, or a fixed interval.
 //!
-//! Around changes of the clock the rules are those of cron(8) on Debian: a time of day that the clock skips fires once, right after;
-//! one that it repeats fires once. Expressions with `*` in minutes or hours run by the clock as it is.
+//! Clock changes follow the rules of cron(8) on Debian. A time of day that the clock skips fires once, right after the
+//! gap; a time that the clock repeats fires once. Expressions with `*` in minutes or hours follow the clock as it is.
 
 use crate::model::{Millis, Timestamp};
 use croner::{
@@ -22,7 +22,8 @@ pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |it| it.to_string())
 }
 
-/// A moment that a person wrote: a date (its beginning, here), or a date with a time and, if it is not that of this machine, a zone.
+/// Parses a moment that a person wrote: a date, which means its start in the local zone, or a date with a time and an
+/// optional zone. Without a zone, the local zone is used.
 pub fn moment(text: &str) -> Option<Timestamp> {
     let instant = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         let local = text.parse::<DateTime>().ok()?;
@@ -31,21 +32,21 @@ pub fn moment(text: &str) -> Option<Timestamp> {
     Some(Timestamp(instant.as_millisecond()))
 }
 
-/// What is wrong with a recurrence, and what would be right.
+/// The problem with a recurrence, and a suggestion.
 pub type Problem = (String, Option<String>);
 
-/// Instants without end, in ascending order.
+/// An endless, ascending sequence of instants.
 #[derive(Debug, Clone)]
 pub enum Recurrence {
-    /// `fixed`: minutes and hours are named, without `*`.
+    /// `fixed`: minutes and hours are given without `*`.
     Cron { cron: Box<Cron>, fixed: bool, zone: TimeZone },
     /// Multiples of the interval since `anchor`.
     Every { interval: Millis, anchor: Timestamp },
 }
 
 impl Recurrence {
-    /// A cron expression of five fields, or a nickname such as `@daily`. `zone`: a name of the system's database such as
-    /// `Europe/Berlin`; None: the zone of this machine.
+    /// Parses a cron expression of five fields or a nickname such as `@daily`. `zone` is a name in the system's time
+    /// zone database, such as `Europe/Berlin`; None means the local zone.
     pub fn cron(expression: &str, zone: Option<&str>) -> Result<Recurrence, Problem> {
         let fields = expression.split_whitespace().count();
         if fields != 5 && !expression.trim().starts_with('@') {
@@ -104,7 +105,7 @@ impl Recurrence {
         }
     }
 
-    /// The last instant that is not after `at`.
+    /// The last instant at or before `at`.
     pub fn last_until(&self, at: Timestamp) -> Option<Timestamp> {
         match self {
             Recurrence::Cron { cron, fixed, zone } => occurrence(cron, *fixed, zone, at, Direction::Backward),
@@ -121,10 +122,10 @@ fn hourly(expression: &str) -> bool {
     expression.trim().eq_ignore_ascii_case("@hourly")
 }
 
-/// More than any clock was ever set at once.
+/// More than any single clock change.
 const SHIFT: i64 = 25 * 3_600_000;
 
-/// The nearest occurrence after `at`, or the last that is not after it.
+/// The next occurrence after `at`, or the last one at or before it.
 fn occurrence(cron: &Cron, fixed: bool, zone: &TimeZone, at: Timestamp, direction: Direction) -> Option<Timestamp> {
     let instant = jiff::Timestamp::from_millisecond(at.0).ok()?;
     let forward = direction == Direction::Forward;
@@ -136,7 +137,8 @@ fn occurrence(cron: &Cron, fixed: bool, zone: &TimeZone, at: Timestamp, directio
         };
         return found.ok().map(|it| Timestamp(it.timestamp().as_millisecond()));
     }
-    // By the clock on the wall, as if it never changed, and then to instants. Both go the same way, so it is enough to begin early.
+    // Search in local time as if the clock never changed, then convert to instants. Both ascend, so it is enough to
+    // begin early.
     let back = if forward { -SHIFT } else { SHIFT };
     let wall = zone.to_datetime(instant).checked_add(jiff::SignedDuration::from_millis(back)).ok()?;
     let mut wall = wall.to_zoned(TimeZone::UTC).ok()?;
@@ -152,12 +154,13 @@ fn occurrence(cron: &Cron, fixed: bool, zone: &TimeZone, at: Timestamp, directio
     }
 }
 
-/// When a clock on the wall shows this time: of two times the first; a time that it skips comes when it has skipped it.
+/// The instant at which a wall clock shows this time. If it shows the time twice, the first counts; a skipped time
+/// moves to the end of the gap.
 fn on_the_wall(zone: &TimeZone, time: DateTime) -> Option<jiff::Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(time);
     match ambiguous.offset() {
         AmbiguousOffset::Gap { before, .. } => {
-            // Just before the gap, the next change of the clock is the gap.
+            // From just before the gap, the next transition is the gap.
             let inside = before.to_timestamp(time).ok()?;
             let early = inside.checked_sub(jiff::SignedDuration::from_hours(25)).ok()?;
             zone.following(early).map(|it| it.timestamp()).find(|it| zone.to_datetime(*it) > time)
@@ -200,7 +203,7 @@ mod tests {
             next("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", 2),
             ["2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"]
         );
-        // Lord Howe moves by half an hour: 02:00 to 02:30 is skipped on 2026-10-04.
+        // Lord Howe changes by half an hour: 02:00 to 02:30 is skipped on 2026-10-04.
         assert_eq!(
             next("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 2),
             ["2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"]
@@ -269,7 +272,7 @@ mod tests {
         assert!(Recurrence::every(Millis(10), Timestamp(0)).is_err());
     }
 
-    /// Minute by minute, what cron(8) of Debian would do.
+    /// Minute by minute, what Debian's cron(8) would do.
     fn oracle(
         minutes: &[u8],
         hours: &[u8],

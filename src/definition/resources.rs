@@ -1,4 +1,4 @@
-//! `resources:`, `rate:` and `capacity:`: what steps take of what they share.
+//! `resources:`, `rate:` and `capacity:`: the shared resources that steps take.
 
 use super::{
     error::{Error, Result},
@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Units of a resource that a step takes while it runs. Both are rendered at submit, from `item` and `params`.
+/// Units of a resource that a step takes while it runs. Both fields are rendered at submit, from `item` and `params`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Units {
     pub resource: Template,
     pub units: Template,
 }
 
-/// How often steps with this name start at most.
+/// The most starts per interval of the steps that share this rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RateOf {
     pub name: Template,
     pub rate: Rate,
 }
 
-/// What a step takes of resources.
+/// The resources and the rate that a step takes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Takes {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -33,14 +33,14 @@ pub struct Takes {
     pub rates: Vec<RateOf>,
 }
 
-/// The same with the names and numbers for one item.
+/// The same, with names and numbers rendered for one item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
     pub units: BTreeMap<String, i64>,
     pub rates: BTreeMap<String, Rate>,
 }
 
-/// Bytes that the name of a resource may have.
+/// The longest name of a resource, in bytes.
 pub const NAME_BYTES: usize = 1 << 10;
 
 impl Takes {
@@ -61,7 +61,7 @@ impl Takes {
         written.into_iter().filter(|(_, value)| value.as_object().is_some_and(|it| !it.is_empty())).collect()
     }
 
-    /// What a step takes for one item. Units of one resource add up.
+    /// The resources of a step for one item. Units of the same resource add up.
     pub fn render(&self, values: &Values<'_>) -> Result<Rendered> {
         let mut rendered = Rendered::default();
         for it in &self.units {
@@ -82,7 +82,8 @@ impl Takes {
     }
 }
 
-/// `capacity` as a workflow file has it. Whole MiB are written as a size, which is read back for every resource.
+/// `capacity` as in a workflow file. Whole MiB are written as a size, which every resource accepts when it is read
+/// back.
 pub fn written_capacity(of: &CapacityOf) -> Value {
     let units = |name: &str, units: i64| match units {
         _ if units > 0 && units % (1 << 20) == 0 => json!(format!("{}MiB", units >> 20)),
@@ -98,7 +99,7 @@ fn name_of(template: &Template, values: &Values<'_>) -> Result<String> {
     Ok(name)
 }
 
-/// What is wrong with the name of a resource.
+/// Checks the name of a resource; on error, returns the problem.
 pub fn check_name(name: &str) -> std::result::Result<(), String> {
     match name {
         _ if name.trim().is_empty() => Err("the name of a resource is empty".to_string()),

@@ -1,4 +1,4 @@
-//! When a workflow starts by itself, and with which items, as its file says.
+//! When a workflow starts on its own, and with which items, as its file declares.
 
 use super::recurrence::{Problem, Recurrence};
 use crate::{
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 pub struct Schedule {
     #[serde(flatten)]
     pub when: When,
-    /// A name of the system's database; None: the zone of this machine.
+    /// A name in the system's time zone database. None: the local zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// A firing is up to this much later than its instant.
+    /// A firing can be this much later than its instant.
     #[serde(default)]
     pub jitter: Millis,
     #[serde(default)]
     pub catch_up: CatchUp,
-    /// What is older than this is not caught up.
+    /// Older instants are not caught up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Millis>,
 }
@@ -33,7 +33,7 @@ pub enum When {
 }
 
 impl Schedule {
-    /// The instants of the schedule. Intervals count from `anchor`.
+    /// The instants of the schedule. Intervals are counted from `anchor`.
     pub fn recurrence(&self, anchor: Timestamp) -> Result<Recurrence, Problem> {
         match &self.when {
             When::Cron(expression) => Recurrence::cron(expression, self.zone.as_deref()),
@@ -45,7 +45,7 @@ impl Schedule {
         Rule { catch_up: self.catch_up, within: self.within }
     }
 
-    /// As a person would say it: `0 2 * * * (Europe/Berlin)`, `every 15m`.
+    /// A short description for people: `0 2 * * * (Europe/Berlin)`, `every 15m`.
     pub fn words(&self) -> String {
         match (&self.when, &self.zone) {
             (When::Cron(expression), Some(zone)) => format!("{expression} ({zone})"),
@@ -60,7 +60,7 @@ impl Schedule {
 #[serde(rename_all = "snake_case")]
 pub enum ItemsFrom {
     List(Vec<String>),
-    /// The files that match a pattern, in the order of their names.
+    /// The files that match a pattern, sorted by name.
     Glob(String),
     /// A file with one item per line.
     File(String),

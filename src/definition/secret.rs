@@ -1,12 +1,12 @@
-//! What looks like a secret is not shown: values with such a name, and what follows such a flag in a command. What is
-//! stored stays as it is.
+//! Masks what looks like a secret: values under such a name, and the word after such a flag in a command. Only the
+//! display is masked, not what is stored.
 
 use serde_json::{Map, Value};
 
-/// Stands where a value of `env` would be.
+/// Replaces a value of `env` that is not shown.
 pub const MASK: &str = "***";
 
-/// Words of a name that say that its value is a secret.
+/// A name with one of these words has a secret value.
 const WORDS: [&str; 11] = [
     "key",
     "apikey",
@@ -21,24 +21,24 @@ const WORDS: [&str; 11] = [
     "credential",
 ];
 const PLURAL: &str = "credentials";
-/// Ends of a word that say so too: `PGPASSWORD`.
+/// So does a name with a word that ends like this: `PGPASSWORD`.
 const ENDS: [&str; 6] = ["password", "passwd", "passphrase", "secret", "apikey", "sshpass"];
-/// Words that say so behind another: `DB_PASS`, `MYSQL_PWD`; alone `PWD` is a directory.
+/// These words mark a secret only after another word: `DB_PASS`, `MYSQL_PWD`. `PWD` alone is a directory.
 const LAST: [&str; 3] = ["pass", "pwd", "pw"];
 
-/// Programs whose option `-u` takes a user with a password.
+/// Programs with an option `-u` that takes a user and password.
 const WITH_USER: [&str; 1] = ["curl"];
-/// Programs whose option `-p` takes a password in the same word.
+/// Programs with an option `-p` that takes a password in the same word.
 const WITH_PASSWORD: [&str; 7] =
     ["mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mariadb-admin", "sshpass"];
-/// What the secrets of well-known services begin with.
+/// Prefixes of the secrets of well-known services.
 const SIGNS: [&str; 9] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk-", "AKIA"];
 
-/// Words that are a secret's behind a scheme: `Authorization: Bearer x`.
+/// Authentication schemes that precede a secret: `Authorization: Bearer x`.
 const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "digest", "apikey"];
 
-/// Whether a name looks like that of a secret: one of its words is `token`, `password` or the like. Words are parted by
-/// what is no letter, and by capitals: `api_key`, `X-Auth-Token`, `dbPassword`.
+/// Whether a name looks like that of a secret: one of its words is `token`, `password` or similar. Words end at
+/// capitals and at characters that are neither letters nor digits: `api_key`, `X-Auth-Token`, `dbPassword`.
 pub fn is_secret_name(name: &str) -> bool {
     let words: Vec<String> = words(name).into_iter().filter(|it| !it.is_empty()).collect();
     let is_last = words.len() > 1 && words.last().is_some_and(|it| LAST.contains(&it.as_str()));
@@ -47,7 +47,7 @@ pub fn is_secret_name(name: &str) -> bool {
     is_last || words.iter().any(is_secret)
 }
 
-/// Whether a variable is shown without its value: its name or its value looks like a secret's.
+/// Whether a variable is shown without its value, because its name or value looks like a secret.
 pub fn is_secret_variable(name: &str, value: &str) -> bool {
     is_secret_name(name) || has_sign(value) || masked_text(value) != value
 }
@@ -71,8 +71,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// A value with what looks like a secret masked, at any depth. What is no text, number or list of them says nothing of
-/// itself: `true`, `null`, and `{{ }}`.
+/// Masks secrets in a value, at any depth. Booleans, null and a single `{{ }}` are never masked, because they reveal
+/// nothing.
 pub fn masked(value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(map.iter().map(|(name, it)| (name.clone(), of_name(name, it))).collect()),
@@ -90,7 +90,7 @@ fn of_name(name: &str, value: &Value) -> Value {
     }
 }
 
-/// Keys of a workflow that have nothing to do with secrets.
+/// Workflow keys that look like secret names but are not.
 fn is_resource_key(name: &str) -> bool {
     ["resource_key", "key_env", "idempotency_key"].contains(&name)
 }
@@ -107,12 +107,12 @@ fn hidden(value: &Value) -> Value {
     }
 }
 
-/// Whether a text is one `{{ }}` and no more.
+/// Whether a text is exactly one `{{ }}`.
 fn is_expression(text: &str) -> bool {
     text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1
 }
 
-/// The words of a command: what follows a flag is the next word.
+/// Masks the words of a command, where the value of a flag is the next word.
 fn list_of(list: &[Value]) -> Value {
     let (mut after_flag, mut after_user) = (false, false);
     let mut tool = Tool::default();
@@ -142,8 +142,8 @@ fn is_secret_flag(word: &str) -> bool {
     word.starts_with("--") && !word.contains(['=', ' ']) && is_secret_name(word)
 }
 
-/// A command or another text with its secrets masked: behind `--token X`, `--password=X`, `API_KEY=X`, and in
-/// `Authorization: Bearer X`. All else stays as it is, white space and quotes too.
+/// Masks the secrets in a command or other text: after `--token X`, `--password=X`, `API_KEY=X` and `Authorization:
+/// Bearer X`. Everything else is unchanged, including white space and quotes.
 pub fn masked_text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut hide = Hide::No;
@@ -192,11 +192,11 @@ pub fn masked_text(text: &str) -> String {
 enum Hide {
     No,
     Next,
-    /// The next word is a user, perhaps with a password.
+    /// The next word is a user, possibly with a password.
     User,
 }
 
-/// The program whose options are read, as far as its options hide passwords.
+/// The program whose options are being read, if it has options that carry passwords.
 #[derive(Default)]
 struct Tool {
     user: bool,
@@ -204,7 +204,7 @@ struct Tool {
 }
 
 impl Tool {
-    /// Follows one word; as it is shown where the option and the password are one word.
+    /// Advances by one word. Returns the masked word if option and password are one word.
     fn meet(&mut self, word: &str) -> Option<String> {
         let program = word.rsplit('/').next().unwrap_or(word);
         self.user |= WITH_USER.contains(&program);
@@ -223,7 +223,7 @@ impl Tool {
     }
 }
 
-/// `ann:***` of `ann:pw`.
+/// Turns `ann:pw` into `ann:***`.
 fn user_alone(text: &str) -> String {
     match text.split_once(':') {
         Some((user, password)) if !password.is_empty() && !password.starts_with('$') => format!("{user}:{MASK}"),
@@ -231,7 +231,7 @@ fn user_alone(text: &str) -> String {
     }
 }
 
-/// The addresses in a word without their passwords: `https://ann:***@host/`.
+/// Masks the passwords of the URLs in a word: `https://ann:***@host/`.
 fn without_password(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     let mut rest = word;
@@ -252,7 +252,7 @@ fn is_scheme(word: &str) -> bool {
     SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(word))
 }
 
-/// Where a word ends: at white space that is not inside `{{ }}`, or inside of the quotes of a secret.
+/// The end of a word: white space that is outside `{{ }}` and outside the quotes of a secret.
 fn word_end(text: &str) -> usize {
     let (mut at, mut quote) = (0, None);
     while at < text.len() {
@@ -273,13 +273,13 @@ fn word_end(text: &str) -> usize {
     at
 }
 
-/// Whether the text before a quote is the name of a secret: `--password=`.
+/// Whether the text before a quote names a secret: `--password=`.
 fn opens(before: &str) -> bool {
     let name = unquoted(before).1.strip_suffix('=');
     name.is_some_and(|it| is_name(it) && is_secret_name(it))
 }
 
-/// The quotes and brackets at both ends of a word, and what is between.
+/// The quotes and brackets at both ends of a word, and the text between them.
 fn unquoted(word: &str) -> (&str, &str, &str) {
     let is_mark = |it: char| "'\"`();|,".contains(it);
     let bare = word.trim_matches(is_mark);
@@ -287,7 +287,7 @@ fn unquoted(word: &str) -> (&str, &str, &str) {
     (&word[..start], bare, &word[start + bare.len()..])
 }
 
-/// A word as it is shown, and whether the next one is a secret.
+/// A word as it is shown, and whether the next word is a secret.
 fn of_word(word: &str) -> (String, Hide) {
     let (before, bare, after) = unquoted(word);
     if let Some((name, value)) = bare.split_once('=')
@@ -316,7 +316,7 @@ fn of_word(word: &str) -> (String, Hide) {
     }
 }
 
-/// The names of headers that carry secrets, written without a space behind the colon.
+/// Headers that carry secrets and may be written without a space after the colon.
 fn is_header(name: &str) -> bool {
     name.contains('-') && !name.starts_with('-') && is_name(name) && is_secret_name(name)
         || name.eq_ignore_ascii_case("authorization")

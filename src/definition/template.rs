@@ -8,7 +8,7 @@ use super::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// A text with `{{ }}` in it, read once and rendered for every attempt.
+/// A text with `{{ }}` in it, parsed once and rendered for every attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     source: String,
@@ -22,7 +22,7 @@ pub enum Part {
 }
 
 impl Template {
-    /// Reads a template. Unknown names are refused here; whether a step may use a known one is `Scope`'s affair.
+    /// Parses a template. Unknown names are refused here; `Scope` decides whether a step may use a known name.
     pub fn parse(source: &str) -> Result<Template> {
         let refuse =
             |message: String, hint: Option<String>| Error::Template { template: shorten(source), message, hint };
@@ -47,7 +47,7 @@ impl Template {
         Ok(Template { source: source.to_string(), parts })
     }
 
-    /// A template of these parts.
+    /// A template made of these parts.
     pub(super) fn of(parts: Vec<Part>) -> Template {
         let source = parts.iter().map(|it| match it {
             Part::Text(text) => text.clone(),
@@ -71,19 +71,19 @@ impl Template {
         })
     }
 
-    /// The text with every `{{ }}` replaced by its value, without any quoting: for argument lists and variables.
+    /// Replaces every `{{ }}` by its value, without quoting. Used for argument lists and variables.
     pub fn render(&self, values: &Values<'_>) -> Result<String> {
         self.render_with(values, |text| text)
     }
 
-    /// The text with every `{{ }}` replaced by exactly one quoted shell word (or by a part of one, where it touches text).
+    /// Replaces every `{{ }}` by exactly one quoted shell word, or by part of a word if it touches other text.
     ///
-    /// Only right for a template that `shell::check` has let pass.
+    /// Only valid for a template that `shell::check` has accepted.
     pub fn shell_render(&self, values: &Values<'_>) -> Result<String> {
         self.render_with(values, |text| quote(&text))
     }
 
-    /// As `render`, but a template that is nothing but one `{{ }}` keeps the type of its value.
+    /// Like `render`, but a template that consists of a single `{{ }}` keeps the type of its value.
     pub fn render_json(&self, values: &Values<'_>) -> Result<serde_json::Value> {
         match &self.parts[..] {
             [Part::Expression(expression)] => {
@@ -115,7 +115,7 @@ impl Template {
     }
 }
 
-/// Renders every text inside a JSON value; keys stay as they are.
+/// Renders every text inside a JSON value. Keys are not rendered.
 pub fn render_json(value: &serde_json::Value, values: &Values<'_>) -> Result<serde_json::Value> {
     use serde_json::Value;
     Ok(match value {
@@ -129,7 +129,7 @@ pub fn render_json(value: &serde_json::Value, values: &Values<'_>) -> Result<ser
     })
 }
 
-/// The position of the `}}`; braces inside quotes do not count.
+/// The position of the closing `}}`. Braces inside quotes do not count.
 fn closing(inside: &str) -> Option<usize> {
     let trimmed = inside.trim_start();
     let Some(quote) = trimmed.chars().next().filter(|it| matches!(it, '\'' | '"')) else {

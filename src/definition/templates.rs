@@ -1,4 +1,4 @@
-//! The templates of a step, a hook or of values.
+//! Collects the templates of a step, a hook or a JSON value.
 
 use super::{
     error::Result,
@@ -6,7 +6,7 @@ use super::{
     workflow::{Action, Env},
 };
 
-/// The templates of what a step or a hook does.
+/// The templates in the action of a step or hook.
 pub(super) fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {
     let mut found: Vec<Template> = env.values().flatten().cloned().collect();
     match action {

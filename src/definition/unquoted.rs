@@ -1,13 +1,13 @@
-//! Templates without quotes: YAML takes `{{` at the beginning of a value for a mapping.
+//! Detects templates without quotes. YAML reads `{{` at the start of a value as a mapping.
 
-/// What is wrong with a line that YAML refuses, counted from 1, and how to write it, if it has such a template.
+/// If line `line` (from 1), which YAML refuses, has such a template: the problem, and how to write the line.
 pub(super) fn template(text: &str, line: u64) -> Option<(String, Option<String>)> {
     let quoted = quoted(text.lines().nth(line.checked_sub(1)? as usize)?)?;
     let message = "YAML takes a `{{` that begins a value for a mapping".to_string();
     Some((message, Some(format!("put the value in quotes: `{quoted}`"))))
 }
 
-/// The line with the value that begins with a template in quotes.
+/// The line with quotes around the value that begins with a template.
 fn quoted(line: &str) -> Option<String> {
     let begins = |at: usize| {
         let before = line[..at].trim_end();
@@ -16,7 +16,7 @@ fn quoted(line: &str) -> Option<String> {
     };
     let at = line.match_indices("{{").map(|it| it.0).find(|it| begins(*it))?;
     let value = line[at..].trim_end();
-    // In `[...]` and `{...}` the value ends with its template.
+    // In `[...]` and `{...}` the value ends where its template ends.
     let in_list = line[..at].contains(['[', '{']);
     let value = if in_list { value.find("}}").map_or(value, |it| &value[..it + 2]) } else { value };
     let quoted = match value.contains('"') {

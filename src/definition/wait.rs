@@ -1,4 +1,4 @@
-//! What a step waits for that holds no worker: a person, a time or a signal.
+//! Waits that hold no worker: for a person, a time or a signal.
 
 use super::{condition::Formula, error::Result, expression::Values, template::Template};
 use crate::model::{Millis, Otherwise};
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
-    /// Somebody who approves or rejects.
+    /// A person who approves or rejects.
     Approve {
         /// The question.
         ask: Template,
         #[serde(default)]
         limit: WaitLimit,
     },
-    /// A length of time, from the start of the step.
+    /// A duration, counted from the start of the step.
     For(Template),
-    /// A time.
+    /// A point in time.
     Until(Time),
-    /// A signal to its group or run.
+    /// A signal sent to its group or run.
     Signal {
         name: String,
         #[serde(default)]
@@ -27,20 +27,20 @@ pub enum Wait {
     },
 }
 
-/// A time that is known when the step starts.
+/// A time that is known only when the step starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Time {
-    /// Its text.
+    /// As a template.
     Text(Template),
-    /// What gives its text.
+    /// As an expression that gives its text.
     Formula(Formula),
 }
 
-/// How long a step waits at most, and what it does then.
+/// How long a step waits at most, and what happens then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitLimit {
-    /// None: it waits until it is answered.
+    /// None: no limit.
     pub within: Option<Millis>,
     pub otherwise: Otherwise,
 }
@@ -52,7 +52,7 @@ impl Default for WaitLimit {
 }
 
 impl Wait {
-    /// The key of the workflow file.
+    /// Its key in a workflow file.
     pub fn key(&self) -> &'static str {
         match self {
             Wait::Approve { .. } => "approve",
@@ -62,7 +62,7 @@ impl Wait {
         }
     }
 
-    /// The word of the workflow file for what happens when the time is up.
+    /// The word in a workflow file for what happens when the time is up.
     pub fn otherwise_word(&self, otherwise: Otherwise) -> &'static str {
         match (self, otherwise) {
             (Wait::Approve { .. }, Otherwise::Complete) => "approve",
@@ -72,7 +72,7 @@ impl Wait {
         }
     }
 
-    /// The text with values in it, if it has one.
+    /// Its template, if it has one.
     pub fn template(&self) -> Option<&Template> {
         match self {
             Wait::Approve { ask: template, .. } | Wait::For(template) | Wait::Until(Time::Text(template)) => {
@@ -82,12 +82,12 @@ impl Wait {
         }
     }
 
-    /// That text, rendered.
+    /// Its template, rendered.
     pub fn render(&self, values: &Values<'_>) -> Result<Option<String>> {
         self.template().map(|it| it.render(values)).transpose()
     }
 
-    /// For people, with the values that are known.
+    /// For people, with the values that are known so far.
     pub fn shown(&self, values: &Values<'_>) -> String {
         let text = match self {
             Wait::Until(Time::Formula(formula)) => formula.source().to_string(),
@@ -99,7 +99,7 @@ impl Wait {
         format!("{}: {text}", self.key())
     }
 
-    /// As it stands in a workflow file.
+    /// As in a workflow file.
     pub fn written(&self) -> serde_json::Value {
         let limited = |first: (&str, &str), limit: &WaitLimit| match limit.within {
             None if first.0 == "name" => serde_json::json!(first.1),

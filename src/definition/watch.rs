@@ -1,11 +1,11 @@
-//! `on:` of a workflow file: the files that start it.
+//! `on:` of a workflow file: the files that start the workflow.
 
 use super::schedule::Schedule;
 use crate::model::Millis;
 use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
-/// What starts a workflow by itself, as it is stored.
+/// What starts a workflow automatically, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Trigger {
@@ -25,19 +25,20 @@ impl From<FileWatch> for Trigger {
     }
 }
 
-/// A directory in which each file that comes or changes starts the workflow.
+/// A directory in which each new or changed file starts the workflow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileWatch {
-    /// The directory, as the file says: absolute, relative to the workflow file, or below the home directory (`~/inbox`).
+    /// The directory as written: absolute, relative to the workflow file, or below the user's home directory
+    /// (`~/inbox`).
     pub files: String,
-    /// Patterns of names, of which one must match. One with a `/` is of paths below the directory.
+    /// Name patterns, one of which must match. A pattern with a `/` matches paths below the directory.
     #[serde(rename = "match")]
     pub patterns: Vec<String>,
     /// How long a file must be unchanged.
     pub settled: Millis,
-    /// Whether files that are there when it is added count as having come.
+    /// Whether files count as new that already exist when the watch is added.
     pub existing: bool,
-    /// How often the directory is read even if nothing seems to happen. None: that depends on the file system.
+    /// How often the directory is read even without notifications. None: depends on the file system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Millis>,
 }
@@ -51,18 +52,19 @@ impl FileWatch {
     }
 }
 
-/// Which files of a directory are meant.
+/// Which files of a directory match.
 #[derive(Debug, Clone)]
 pub struct Matcher {
     patterns: Vec<Pattern>,
-    /// Whether directories below are read, too.
+    /// Whether subdirectories are read.
     pub deep: bool,
-    /// Whether directories with names that begin with a dot are read, too.
+    /// Whether directories with names that begin with a dot are read.
     pub hidden: bool,
 }
 
 impl Matcher {
-    /// `path` is relative to the directory. `*` matches no `/`, and nothing matches a dot at the beginning of a name but a dot.
+    /// `path` is relative to the directory. `*` does not match `/`, and only a literal dot matches a dot at the start
+    /// of a name.
     pub fn matches(&self, path: &str) -> bool {
         let options =
             MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };

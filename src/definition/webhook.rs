@@ -9,7 +9,7 @@ pub const HINT: &str = "write `with: { url: \"https://...\" }`, or `url: { secre
 
 const FIELDS: [&str; 5] = ["url", "text", "body", "headers", "secret"];
 
-/// A text, or the name of the secret that has it.
+/// A literal text, or the name of the secret that contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
     Plain(String),
@@ -20,9 +20,10 @@ pub enum Word {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
     pub url: Word,
-    /// The message, in the field `text` that Slack, Mattermost and Teams read. None: one that says what happened.
+    /// The message, sent in the field `text`, which Slack, Mattermost and Teams read. None: a message that describes
+    /// the event.
     pub text: Option<String>,
-    /// The whole body instead.
+    /// The whole body, instead of `text`.
     pub body: Option<Value>,
     pub headers: Vec<(String, Word)>,
     /// The name of the secret that signs the body.
@@ -30,7 +31,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Reads `with`; the problem, if it is wrong. Its templates may be rendered or not.
+    /// Parses `with`; on error, returns the problem. Templates in it need not be rendered yet.
     pub fn of(with: &Value) -> Result<Webhook, String> {
         let empty = Map::new();
         let fields = with.as_object().unwrap_or(&empty);

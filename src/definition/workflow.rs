@@ -1,4 +1,4 @@
-//! A workflow definition, validated: what a run is made from.
+//! A validated workflow definition, from which runs are made.
 
 use super::{
     canonical::{canonical_json, digest, digest_of_text},
@@ -18,10 +18,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The variables of a command. `None` passes the engine's own variable of that name on.
+/// The variables of a command. `None` passes on the engine's own variable of that name.
 pub type Env = BTreeMap<String, Option<Template>>;
 
-/// A validated workflow. Steps stand in an order in which `needs` only point backwards.
+/// A validated workflow. `needs` refer only to earlier steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Definition {
@@ -30,29 +30,29 @@ pub struct Definition {
     pub steps: Vec<StepDefinition>,
     pub hooks: BTreeMap<EventKind, Vec<HookDefinition>>,
     pub workers: BTreeMap<String, WorkerDefinition>,
-    /// Its groups do not overlap with others of this name.
+    /// Groups with the same name do not overlap.
     pub concurrency: Option<Concurrency>,
-    /// Whether the alerts of the settings tell of its groups.
+    /// Whether the alerts in the settings apply to its groups.
     pub alerts: bool,
-    /// How many units there are of what its steps take.
+    /// The capacities of the resources that its steps take.
     pub capacity: CapacityOf,
-    /// The steps that run once all runs of a group have ended, as a workflow of their own.
+    /// The steps that run after all runs of a group have ended, as a workflow of their own.
     pub collect: Option<Box<Definition>>,
-    /// It is such a workflow: its steps see the results of the group's runs.
+    /// Whether it is such a workflow. Its steps see the results of the group's runs.
     pub collects: bool,
     successors: Vec<Vec<usize>>,
 }
 
-/// One stage of a run.
+/// One step of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepDefinition {
     pub name: String,
     pub action: Action,
-    /// Positions in `Definition::steps`, ascending, all before this step's own.
+    /// Positions in `Definition::steps`, ascending and before this step's own.
     pub needs: Vec<usize>,
     /// The pool that runs it.
     pub step_type: String,
-    /// Rendered at submit, so it may use `item` and `params` only.
+    /// Rendered at submit, so it may use only `item` and `params`.
     pub resource_key: Option<Template>,
     #[serde(default, skip_serializing_if = "Takes::is_empty")]
     pub takes: Takes,
@@ -61,68 +61,68 @@ pub struct StepDefinition {
     pub backoff: Backoff,
     pub timeout: Option<Millis>,
     pub max_crashes: u32,
-    /// Passed to the step kind or worker; its texts are templates (`render_json`).
+    /// Passed to the step kind or worker. Its texts are templates (`render_json`).
     pub with: serde_json::Value,
     pub env: Env,
-    /// Variables of the command with the names of the secrets that they have.
+    /// Variables of the command that hold secrets, with the names of the secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
-    /// Exit codes that no retry can fix.
+    /// Exit codes that a retry can't fix.
     pub permanent_exits: Vec<i32>,
-    /// Whether results are remembered; `None` leaves it to the step kind. Commands and workers: only if true.
+    /// Whether results are cached. `None` leaves it to the step kind; commands and workers are cached only if true.
     pub cache: Option<bool>,
-    /// Files and directories whose content the result depends on; rendered with `item` and `params`. `None`: not said.
+    /// Files and directories that the result depends on, rendered with `item` and `params`. `None` if not declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_files: Option<Vec<Template>>,
     pub limits: StepLimits,
     pub unit: Unit,
-    /// What becomes of processes that a command leaves behind.
+    /// What happens to processes that a command leaves behind.
     #[serde(default, skip_serializing_if = "Background::is_usual")]
     pub background: Background,
-    /// Where its value is kept.
+    /// Where its value is stored.
     #[serde(default, skip_serializing_if = "ValueForm::is_usual")]
     pub value: ValueForm,
-    /// Judged when it would start; false skips it.
+    /// Evaluated when the step would start. If false, the step is skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Condition>,
     #[serde(default, skip_serializing_if = "After::is_usual")]
     pub after: After,
-    /// Its failure fails neither the run nor the steps that need it.
+    /// If it fails, neither the run nor its dependents fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_failure: bool,
-    /// It runs although its group, its run or a step that it needs is cancelled.
+    /// It runs even if its group, its run or a step that it needs is cancelled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_cancel_run: bool,
 }
 
-/// What a step starts that has runs of its own.
+/// The runs that a step starts.
 pub type Children = ChildrenOf<Definition>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// A command, started for this attempt.
+    /// A command, started for each attempt.
     Run(Command),
     /// A built-in step kind such as `windlass/store`.
     Uses(String),
     /// A unit of work for a long-lived worker process. `handler` defaults to the step's name.
     Worker { worker: String, handler: String },
-    /// Nothing runs: the step waits, and holds no worker meanwhile.
+    /// The step waits and holds no worker.
     Wait(Wait),
-    /// Runs of their own, in a group of their own, for which the step waits.
+    /// The step starts a group of runs and waits for it.
     Children(Box<Children>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// For `/bin/sh -c`. Every `{{ }}` becomes one quoted word.
+    /// Run by `/bin/sh -c`. Every `{{ }}` becomes one quoted word.
     Shell(Template),
-    /// Program and arguments, no shell. Never empty.
+    /// Program and arguments, without a shell. Never empty.
     Argv(Vec<Template>),
 }
 
-/// What one attempt may use. `None` sets no limit.
+/// The resource limits of one attempt. `None` sets no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepLimits {
@@ -140,7 +140,7 @@ pub enum Unit {
     Run,
 }
 
-/// What becomes of processes that a command leaves behind when it succeeds.
+/// What happens to processes that a command leaves behind when it succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Background {
@@ -150,14 +150,14 @@ pub enum Background {
     Allow,
 }
 
-/// Where the value of a step is kept.
+/// Where the value of a step is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueForm {
-    /// In the database, of a bounded size.
+    /// In the database, with a size limit.
     #[default]
     Inline,
-    /// In the file `value` among its output files, of any size.
+    /// In the file `value` among its output files, without a size limit.
     File,
 }
 
@@ -173,7 +173,7 @@ impl Background {
     }
 }
 
-/// Something to run when an event was committed, at least once.
+/// An action that runs at least once after an event is committed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HookDefinition {
     pub name: String,
@@ -185,7 +185,7 @@ pub struct HookDefinition {
     pub env: Env,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
-    /// As it is: there is no item when an event makes a hook due.
+    /// A literal, because there is no item when an event makes a hook due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_key: Option<String>,
     /// How often its process may crash. `None`: the default of steps.
@@ -196,23 +196,23 @@ pub struct HookDefinition {
 /// A long-lived worker process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerDefinition {
-    /// Program and arguments, as they are.
+    /// Program and arguments, without templates.
     pub command: Vec<String>,
     /// How many processes, at least 1.
     pub size: u32,
     pub limits: WorkerLimits,
-    /// From its start to its hello; None: the engine's own patience.
+    /// From process start to its hello message. None: the engine's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_timeout: Option<Millis>,
     pub env: BTreeMap<String, Option<String>>,
 }
 
-/// Whether a stored definition still has the hash that it was stored under.
+/// Whether a stored definition still matches its hash.
 pub fn is_as_stored(text: &str, hash: &[u8]) -> bool {
     digest_of_text(DOMAIN, text)[..] == *hash
 }
 
-/// What keeps the hashes of definitions apart from other hashes.
+/// Separates the hashes of definitions from other hashes.
 const DOMAIN: &str = "windlass definition 1";
 
 /// The form in which a definition is stored and hashed.
@@ -221,7 +221,7 @@ struct Stored {
     id: String,
     name: String,
     steps: Vec<StepDefinition>,
-    /// By the name of the event.
+    /// By event name.
     hooks: BTreeMap<String, Vec<HookDefinition>>,
     workers: BTreeMap<String, WorkerDefinition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,7 +245,7 @@ fn is_yes(it: &bool) -> bool {
 }
 
 impl Definition {
-    /// Puts a validated definition together. Steps must stand in topological order.
+    /// Builds a definition from validated parts. Steps must be in topological order.
     pub(super) fn new(
         id: String,
         name: String,
@@ -278,13 +278,13 @@ impl Definition {
         })
     }
 
-    /// Adds a step that needs no other.
+    /// Adds a step that needs no other step.
     pub(super) fn add_step(&mut self, step: StepDefinition) {
         self.steps.push(step);
         self.successors.push(Vec::new());
     }
 
-    /// A workflow of one shell command, run for each item: what `windlass run --each` submits.
+    /// A workflow with one shell command that runs for each item, as `windlass run --each` submits it.
     pub fn of_command(id: &str, command: &str) -> Result<Definition> {
         let template = Template::parse(command)?;
         super::shell::check(&template, &[]).map_err(|(message, hint)| Error::Template {
@@ -297,13 +297,13 @@ impl Definition {
         Definition::new(id.to_string(), id.to_string(), vec![step], BTreeMap::new(), BTreeMap::new())
     }
 
-    /// The steps that need step `no`, ascending. Empty for a number that is none.
+    /// The steps that need step `no`, ascending. Empty for an unknown number.
     #[cfg(any(test, feature = "internals"))]
     pub fn successors(&self, no: usize) -> &[usize] {
         self.successors.get(no).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether each step needs exactly the one before, so that nothing has to be counted.
+    /// Whether each step needs exactly the step before it, so that unmet needs need not be counted.
     #[cfg(any(test, feature = "internals"))]
     pub fn is_chain(&self) -> bool {
         let needs_the_one_before = |(no, step): (usize, &StepDefinition)| match no {
@@ -314,13 +314,13 @@ impl Definition {
         self.steps.iter().all(plain) && self.steps.iter().enumerate().all(needs_the_one_before)
     }
 
-    /// The version: SHA-256 over the canonical form. Two files that mean the same have the same hash.
+    /// The version: SHA-256 over the canonical form. Files with the same meaning have the same hash.
     pub fn hash(&self) -> [u8; 32] {
         digest(DOMAIN, &serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// The version of each step for the step cache: over what it does and what the steps that it needs do, transitively.
-    /// How often it is retried, where it runs and within which limits does not change its result, so is left out.
+    /// The version of each step for the step cache: a hash of what the step and, transitively, the steps that it needs
+    /// do. Retries, step type and limits do not change a result and are left out.
     pub fn step_hashes(&self) -> Vec<[u8; 32]> {
         let mut hashes: Vec<[u8; 32]> = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
@@ -358,20 +358,20 @@ impl Definition {
         serde_json::from_str(text).map_err(|error| Error::Stored { what: "definition", message: error.to_string() })
     }
 
-    /// Whether another step needs the one of this name, so that it can read what that left.
+    /// Whether another step needs the step of this name and can read its results.
     pub fn is_needed(&self, name: &str) -> bool {
         let no = self.steps.iter().position(|it| it.name == name);
         no.is_some_and(|no| !self.successors[no].is_empty())
     }
 
-    /// Whether a step can end otherwise than completed while those that need it go on.
+    /// Whether a step can end without completing while its dependents still run.
     pub fn is_conditional(&self) -> bool {
         self.steps.iter().any(|it| it.when.is_some() || !it.after.is_usual() || it.allow_failure || it.on_cancel_run)
     }
 }
 
 impl StepDefinition {
-    /// A step with every setting at its default, its type its name, and no needs.
+    /// A step without needs, with every setting at its default. Its type is its name.
     pub fn new(name: &str, action: Action) -> StepDefinition {
         StepDefinition {
             name: name.to_string(),
@@ -405,14 +405,14 @@ impl StepDefinition {
         RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: self.max_crashes }
     }
 
-    /// The step on its own: it has no condition, its failure counts, and a cancel ends it.
+    /// The step alone: no condition, failures count, and cancelling ends it.
     pub(super) fn without_flow(self) -> StepDefinition {
         StepDefinition { when: None, after: After::Success, allow_failure: false, on_cancel_run: false, ..self }
     }
 }
 
 impl Command {
-    /// Program and arguments, ready to be started.
+    /// Program and arguments, ready to start.
     pub fn argv(&self, values: &Values<'_>) -> Result<Vec<String>> {
         match self {
             Command::Shell(template) => Ok(vec!["/bin/sh".into(), "-c".into(), template.shell_render(values)?]),

@@ -1,4 +1,4 @@
-//! A definition in the words of a workflow file: to be looked at, and to be read back as the same definition.
+//! Writes a definition in the form of a workflow file, for people and for parsing it back to the same definition.
 
 use super::{
     expression::{Expression, Values},
@@ -15,12 +15,12 @@ use crate::decide::retry::Backoff;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Of a hook; a step has none.
+/// The default for a hook; steps default to none.
 const HOOK_RETRIES: u32 = 3;
 
 impl Definition {
-    /// The definition as a workflow file has it, without what is so by default. Of `env` only `{{ }}` is shown: its texts may
-    /// be secrets.
+    /// The definition as in a workflow file, without defaults. In `env` only `{{ }}` is shown, because its texts may be
+    /// secrets.
     pub fn written(&self) -> Value {
         let mut all = Map::new();
         all.insert("id".into(), json!(self.id));
@@ -53,7 +53,7 @@ impl Definition {
         Value::Object(all)
     }
 
-    /// One step of `written`; null where there is none of this number.
+    /// One step of `written`; null if the number does not exist.
     pub fn written_step(&self, no: usize) -> Value {
         let Some(step) = self.steps.get(no) else { return Value::Null };
         let mut all = Map::from_iter([("name".to_string(), json!(step.name))]);
@@ -121,7 +121,7 @@ fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
     write_secrets(all, &step.secrets);
 }
 
-/// Beside the other variables.
+/// Written among the other variables.
 fn write_secrets(all: &mut Map<String, Value>, secrets: &BTreeMap<String, String>) {
     for (name, secret) in secrets {
         all.entry("env").or_insert_with(|| json!({}))[name] = json!({"secret": secret});
@@ -204,8 +204,8 @@ fn limits(limits: &StepLimits) -> Value {
 }
 
 impl Command {
-    /// The command with the values that are known, for people: what is not known here stays as its `{{ }}`, and what comes
-    /// from `env` is masked. `word` writes an argument of a program so that a shell would read it.
+    /// The command for people. Known values are filled in, unknown ones stay as `{{ }}`, and values from `env` are
+    /// masked. `word` quotes an argument of a program as a shell would need it.
     pub fn shown(&self, values: &Values<'_>, word: impl Fn(&str) -> String) -> String {
         match self {
             Command::Shell(template) => template.shown(values, quote),
@@ -228,7 +228,7 @@ impl Template {
     }
 }
 
-/// As `render_json`, for people: see `Command::shown`.
+/// Like `render_json`, but for people: see `Command::shown`.
 pub fn shown_json(value: &Value, values: &Values<'_>) -> Value {
     match value {
         Value::String(text) => match Template::parse(text) {
@@ -248,12 +248,12 @@ pub fn shown_json(value: &Value, values: &Values<'_>) -> Value {
     }
 }
 
-/// The names of the variables of a step, in order.
+/// The names of the variables of a step, sorted.
 pub fn variables(env: &Env) -> Vec<String> {
     env.keys().cloned().collect()
 }
 
-/// The text of a variable as its workflow has it, masked where it looks like a secret.
+/// The text of a variable as written in the workflow, masked if it looks like a secret.
 fn shown_variable<'a>(name: &str, text: &'a Template) -> &'a str {
     let has_text = text.parts().iter().any(|it| matches!(it, Part::Text(_)));
     if has_text && is_secret_variable(name, text.source()) { MASK } else { text.source() }

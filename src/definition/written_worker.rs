@@ -1,4 +1,4 @@
-//! A worker process in the words of a workflow file.
+//! Writes a worker process in the form of a workflow file.
 
 use super::{
     secret::{MASK, is_secret_variable, masked},
@@ -11,7 +11,7 @@ pub(super) fn written_worker(worker: &WorkerDefinition) -> Map<String, Value> {
     if worker.size != 1 {
         all.insert("size".into(), json!(worker.size));
     }
-    // What is left out follows the settings of the home that reads it; so all of them are said.
+    // All limits are written, because missing ones would follow the settings of the home that reads the file.
     all.insert("limits".into(), json!(worker.limits));
     if let Some(time) = worker.start_timeout {
         all.insert("start_timeout".into(), json!(time));

@@ -1,4 +1,4 @@
-//! YAML as a tree in which every node knows its line, and readers that refuse with file, line and what would be right.
+//! YAML as a tree in which every node knows its line, and readers that refuse a value with file, line and a suggestion.
 
 use super::{
     error::{Error, Result},
@@ -17,11 +17,11 @@ pub struct Node {
     /// Counted from 1.
     pub line: u64,
     pub value: Value,
-    /// How a number or a truth value is written.
+    /// How a number or boolean is written in the file.
     written: Written,
 }
 
-/// The position of a value in the file, until its text was taken from there.
+/// The position of a value in the file, later replaced by its text.
 #[derive(Debug, Clone, PartialEq)]
 enum Written {
     At(Range<usize>),
@@ -58,9 +58,9 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     (options.strict_booleans, options.with_snippet) = (true, false);
     options.budget = Some(budget);
     options.alias_limits.max_total_replayed_events = 20_000;
-    // `007` and `1_000` are texts to people.
+    // People mean `007` and `1_000` as texts.
     (options.leading_zero_numbers_as_strings, options.underscored_numbers_as_strings) = (true, true);
-    // So is `1e400`; see `visit_f64`.
+    // The same holds for `1e400`; see `visit_f64`.
     options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
     let mut read: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |it| it.line());
@@ -79,7 +79,7 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     }
 }
 
-/// Whether a number is written here that is larger than all that can be held.
+/// Whether the text is a number that is too large for any type.
 fn is_beyond(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(f64::is_infinite)
 }
@@ -96,7 +96,7 @@ fn line_of_infinity(node: &Node) -> Option<u64> {
     }
 }
 
-/// Where a text or a key has a NUL in it.
+/// The position of a NUL in a text or key.
 fn line_of_nul(node: &Node) -> Option<u64> {
     match &node.value {
         Value::Text(text) => text.contains('\0').then_some(node.line),
@@ -108,14 +108,14 @@ fn line_of_nul(node: &Node) -> Option<u64> {
     }
 }
 
-/// The message without the position that the parser appends: we print our own.
+/// The message without the parser's position, because we print our own.
 fn plain(message: &str) -> String {
     let first = message.lines().next().unwrap_or("not YAML");
     let cut = first.find(" at line ").unwrap_or(first.len());
     first[..cut].trim_start_matches("error: ").to_string()
 }
 
-/// A file that is being read.
+/// A file that is being parsed.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
     pub file: &'a str,
@@ -127,7 +127,7 @@ impl<'a> Source<'a> {
         Error::Refused { file: self.file.to_string(), line, message, hint }
     }
 
-    /// The fields of a mapping, all of which must be known.
+    /// The fields of a mapping. Unknown fields are refused.
     pub fn fields<'n>(self, node: &'n Node, what: &str, known: &[&'static str]) -> Result<Fields<'n>> {
         let Value::Map(entries) = &node.value else {
             let hint = format!("its keys are {}", known.join(", "));
@@ -157,7 +157,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A text. Numbers and booleans count as they are written.
+    /// A text. Numbers and booleans count as written.
     pub fn text(self, node: &Node, what: &str) -> Result<String> {
         match (&node.value, &node.written) {
             (Value::Text(text), _) | (Value::Number(_) | Value::Bool(_), Written::As(text)) => return Ok(text.clone()),
@@ -170,7 +170,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A text that names something: letters, digits, `_`, `-` and `.`, at most 100 of them.
+    /// A name: at most 100 letters, digits, `_`, `-` and `.`.
     pub fn name(self, node: &Node, what: &str) -> Result<String> {
         let name = self.text(node, what)?;
         let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -206,7 +206,7 @@ impl<'a> Source<'a> {
         count.ok_or_else(|| self.refuse(node.line, format!("`{what}` must be a whole number from 0 to {most}"), None))
     }
 
-    /// A value with a unit: anything that reads from text and says itself what would be right.
+    /// A value with a unit: any type that parses from text and explains its own errors.
     pub fn unit<T: std::str::FromStr<Err = String>>(self, node: &Node, what: &str) -> Result<T> {
         let text = match &node.value {
             Value::Text(text) => text.clone(),
@@ -217,7 +217,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Keys of other tools, and what says the same here.
+/// Keys of other tools, and the keys here that have the same meaning.
 const FOREIGN: &[(&[&str], &str, &str)] = &[
     (&["retry", "attempts", "max_attempts", "max_retries", "retry_policy", "retryStrategy"], "retries", ""),
     (&["depends_on", "dependsOn", "dependencies", "depends", "after", "requires", "require", "upstream"], "needs", ""),
@@ -271,7 +271,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["version", "description", "desc"], "write it as a comment"),
 ];
 
-/// What a key of another tool is called here, where that is known.
+/// The key here that corresponds to a key of another tool, if known.
 fn foreign_key(name: &str, known: &[&str]) -> Option<String> {
     let same = |it: &&str| it.eq_ignore_ascii_case(name) || it.replace('_', "-").eq_ignore_ascii_case(name);
     let found = FOREIGN.iter().find(|(names, meant, _)| known.contains(meant) && names.iter().any(&same));
@@ -283,7 +283,7 @@ fn foreign_key(name: &str, known: &[&str]) -> Option<String> {
     found.map(|(_, hint)| hint.to_string())
 }
 
-/// A hint that names the nearest right name, or all of them.
+/// A hint with the closest valid name, or with all of them.
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(name) = nearest(word, known.clone()) {
         return format!("did you mean `{name}`?");
@@ -307,18 +307,18 @@ impl<'n> Fields<'n> {
         found.map(|(_, node)| node).filter(|it| it.value != Value::Null)
     }
 
-    /// The field's value, also an explicit null.
+    /// The field's value, including an explicit null.
     pub fn get_or_null(&self, name: &str) -> Option<&'n Node> {
         self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
     }
 }
 
 impl Node {
-    /// Takes over how numbers and truth values are written in the file.
+    /// Records how numbers and booleans are written in the file.
     fn take_text(&mut self, file: &str) {
         if let Written::At(range) = &self.written {
             let text = file.get(range.clone()).map(str::trim);
-            // Only what means the same on its own is what was written.
+            // Keep the text only if it means the same on its own.
             self.written = match (&self.value, text) {
                 (Value::Number(_), Some(text)) if text.parse::<f64>().is_ok() => Written::As(text.to_string()),
                 (Value::Bool(value), Some(text)) if text.eq_ignore_ascii_case(&value.to_string()) => {
@@ -401,7 +401,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> std::result::Result<Value, E> {
-        // What is beyond all numbers stands for the text that was written: the largest one can be no other text's.
+        // A number too large for any type is held as the largest one, which no other text can mean. It marks that the
+        // text counts.
         let value = if value.is_infinite() { f64::MAX.copysign(value) } else { value };
         let number = serde_json::Number::from_f64(value);
         number.map(Value::Number).ok_or_else(|| E::custom("infinity and NaN are not allowed here"))

@@ -1,8 +1,8 @@
-//! YAML as people write it: block style, with quotes only where they are needed.
+//! YAML as people write it: block style, with quotes only where needed.
 
 use serde_json::Value;
 
-/// A JSON value as YAML of block style, with a line end behind it.
+/// A JSON value as block-style YAML, ending with a newline.
 pub fn yaml_text(value: &Value) -> String {
     let mut text = String::new();
     write_node(&mut text, value, 0);
@@ -22,7 +22,7 @@ fn write_node(text: &mut String, value: &Value, depth: usize) {
             for value in list {
                 text.push_str(&format!("{indent}-"));
                 match value {
-                    // The first key is beside the dash.
+                    // The first key goes next to the dash.
                     Value::Object(map) if !map.is_empty() => {
                         let mut inner = String::new();
                         write_node(&mut inner, value, depth + 1);
@@ -36,7 +36,7 @@ fn write_node(text: &mut String, value: &Value, depth: usize) {
     }
 }
 
-/// The text behind a key or a dash.
+/// Writes the text after a key or a dash.
 fn write_value(text: &mut String, value: &Value, depth: usize) {
     match value {
         Value::Object(map) if !map.is_empty() => {
@@ -65,7 +65,7 @@ fn write_value(text: &mut String, value: &Value, depth: usize) {
     }
 }
 
-/// A word of a list in brackets.
+/// A value inside a list in brackets.
 fn flow(value: &Value) -> String {
     match value {
         Value::String(it) if it.contains([',', '[', ']', '{', '}']) && is_plain(it) => format!("'{it}'"),
@@ -78,7 +78,7 @@ fn scalar(text: &str) -> String {
     match text {
         _ if is_plain(text) => text.to_string(),
         _ if !text.contains('\'') && text.chars().all(|it| !it.is_control()) => format!("'{text}'"),
-        // As JSON, which leaves some control characters as they are and YAML does not.
+        // As JSON. YAML also requires escapes for some control characters that JSON leaves unescaped.
         _ => Value::from(text).to_string().chars().map(escaped).collect(),
     }
 }
@@ -90,7 +90,7 @@ fn escaped(letter: char) -> String {
     }
 }
 
-/// Whether YAML reads the bare text as this text.
+/// Whether YAML reads the unquoted text as this text.
 fn is_plain(text: &str) -> bool {
     let begins = text.chars().next().is_some_and(|it| it.is_ascii_alphabetic() || it == '/' || it == '_');
     let fits = |it: char| it.is_ascii_alphanumeric() || "/._- ".contains(it);
@@ -102,7 +102,7 @@ fn is_plain(text: &str) -> bool {
         && !means_else.iter().any(|it| it.eq_ignore_ascii_case(text))
 }
 
-/// Texts that read best over lines of their own: of several lines, or with quotes in them.
+/// Whether a text reads best as a block: it has several lines, or quotes.
 fn fits_block(text: &str) -> bool {
     let many = text.contains('\n') || (text.contains('\'') && text.contains('"'));
     many && !text.starts_with([' ', '\n'])

@@ -1,4 +1,4 @@
-//! What can be known of a condition before it has values.
+//! Checks a condition before its values are known.
 
 use super::{
     parse::{Each, Function, InputField, Node, walk},
@@ -7,7 +7,7 @@ use super::{
 use crate::definition::yaml::did_you_mean;
 use serde_json::Value;
 
-/// How a step that another needs can have ended.
+/// How a step that another step needs can have ended.
 pub(super) const STATUSES: [&str; 4] = ["completed", "skipped", "failed", "cancelled"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Type {
     }
 }
 
-/// Refuses operators and functions on values that they can't take, and a whole that is not true or false.
+/// Refuses operators and functions on types that they can't take, and a result that is not a boolean.
 pub(super) fn types(root: &Node) -> Result<(), Problem> {
     match type_of(root)? {
         Type::Bool | Type::Unknown => Ok(()),
@@ -47,7 +47,7 @@ pub(super) fn types(root: &Node) -> Result<(), Problem> {
     }
 }
 
-/// Refuses what can't be a text.
+/// Refuses an expression that can't be a text.
 pub(super) fn text(root: &Node) -> Result<(), Problem> {
     match type_of(root)? {
         Type::Text | Type::Unknown => Ok(()),
@@ -55,7 +55,7 @@ pub(super) fn text(root: &Node) -> Result<(), Problem> {
     }
 }
 
-/// Refuses what can't be a list.
+/// Refuses an expression that can't be a list.
 pub(super) fn list(root: &Node) -> Result<(), Problem> {
     match type_of(root)? {
         Type::List | Type::Unknown => Ok(()),
@@ -202,7 +202,7 @@ fn same(sign: &str, left: &Node, right: &Node, wanted: &[Type]) -> Result<Type, 
     }
 }
 
-/// A status is one of four words: another would never be equal.
+/// A status is one of four words; a comparison with any other word would always be false.
 fn statuses(left: &Node, right: &Node) -> Result<(), Problem> {
     match (left, right) {
         (Node::Input(step, InputField::Status), Node::Literal(Value::String(word)))

@@ -1,10 +1,10 @@
-//! The list of a `for_each`, in the language of conditions.
+//! The list of a `for_each`, in the expression language of conditions.
 
 use super::{Condition, Facts, Problem, asks_for_item, check, judge, parameters, parse::Node, read};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Judged once, when its step starts.
+/// Evaluated once, when its step starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Elements {
@@ -13,14 +13,14 @@ pub struct Elements {
 }
 
 impl Elements {
-    /// Reads a list. Names of steps are not checked here: see `check`.
+    /// Parses a list. Names of steps are not checked here; see `check`.
     pub fn parse(source: &str) -> Result<Elements, Problem> {
         let (source, root) = read(source, "a list", "inputs.split.value.pages")?;
         check::list(&root)?;
         Ok(Elements { source, root })
     }
 
-    /// As it was written.
+    /// As written.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -30,17 +30,17 @@ impl Elements {
         check::inputs(&self.root, needs)
     }
 
-    /// Whether it asks for the item.
+    /// Whether it uses the item.
     pub fn asks_for_item(&self) -> bool {
         asks_for_item(&self.root)
     }
 
-    /// The parameters that it can't be judged without.
+    /// The parameters without which it can't be evaluated.
     pub fn parameters(&self) -> Vec<String> {
         parameters(&self.root)
     }
 
-    /// The elements; the problem, when it is no list.
+    /// The elements, or the problem if the result is not a list.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<Vec<Value>, String> {
         match judge::judge_list(&self.root, facts)?.into_owned() {
             Value::Array(all) => Ok(all),
@@ -48,7 +48,7 @@ impl Elements {
         }
     }
 
-    /// What the names in it stand for, for people. See `Condition::seen`.
+    /// The values of the names in it, for people. See `Condition::seen`.
     pub fn seen(&self, facts: &Facts<'_>) -> serde_json::Map<String, Value> {
         Condition { source: self.source.clone(), root: self.root.clone() }.seen(facts)
     }

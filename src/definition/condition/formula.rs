@@ -1,4 +1,4 @@
-//! An expression whose result is a text or another value, in the language of conditions.
+//! An expression with a text or another value as its result, in the expression language of conditions.
 
 use super::{MOST_BYTES, check, facts::Facts, judge, parse, problem::Problem};
 use parse::{Node, walk};
@@ -14,7 +14,7 @@ pub struct Formula {
 }
 
 impl Formula {
-    /// Reads an expression of any type. Names of steps are not checked here: see `check`.
+    /// Parses an expression of any type. Names of steps are not checked here; see `check_text`.
     pub fn parse(source: &str) -> Result<Formula, Problem> {
         let source = source.trim();
         if source.is_empty() {
@@ -28,7 +28,7 @@ impl Formula {
         Ok(Formula { source: source.to_string(), root })
     }
 
-    /// As it was written.
+    /// As written.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -39,14 +39,14 @@ impl Formula {
         check::inputs(&self.root, needs)
     }
 
-    /// Whether it asks for the item.
+    /// Whether it uses the item.
     pub fn asks_for_item(&self) -> bool {
         let mut asks = false;
         walk(&self.root, &mut |node| asks |= *node == Node::Name("item".into()));
         asks
     }
 
-    /// Its value; the problem, when there is none.
+    /// Its value, or the problem if there is none.
     pub fn value(&self, facts: &Facts<'_>) -> Result<Value, String> {
         Ok(judge::judge(&self.root, facts)?.into_owned())
     }

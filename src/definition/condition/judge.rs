@@ -1,4 +1,4 @@
-//! A condition with its values.
+//! Evaluates a condition.
 
 use super::{
     facts::Facts,
@@ -7,9 +7,9 @@ use super::{
 use serde_json::{Map, Number, Value};
 use std::{borrow::Cow, cell::Cell, cmp::Ordering};
 
-/// What one judgement may cost: a node, an element of a list, or 16 bytes of text each cost 1. Some milliseconds.
+/// The budget of one evaluation, a few milliseconds. A node, an element of a list and 16 bytes of text cost 1 each.
 const MOST_WORK: u64 = 200_000;
-/// The same for a list that is made once for many runs.
+/// The budget for a list, which is evaluated once for many runs.
 const MOST_WORK_OF_A_LIST: u64 = 20_000_000;
 
 type Found<'a> = Result<Cow<'a, Value>, String>;
@@ -18,12 +18,12 @@ pub(super) fn judge<'a>(root: &'a Node, facts: &'a Facts<'_>) -> Found<'a> {
     Judge { facts, work: Cell::new(MOST_WORK) }.value(root, &Scope::Whole)
 }
 
-/// The list of a `for_each`, which may be long.
+/// Evaluates the list of a `for_each`, which may be long.
 pub(super) fn judge_list<'a>(root: &'a Node, facts: &'a Facts<'_>) -> Found<'a> {
     Judge { facts, work: Cell::new(MOST_WORK_OF_A_LIST) }.value(root, &Scope::Whole)
 }
 
-/// What a value is, for people.
+/// The type of a value, for people.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -40,7 +40,7 @@ struct Judge<'a> {
     work: Cell<u64>,
 }
 
-/// The variables of the macros around, innermost first.
+/// The variables of the enclosing macros, innermost first.
 enum Scope<'s, 'a> {
     Whole,
     Variable { name: &'s str, value: Cow<'a, Value>, around: &'s Scope<'s, 'a> },
@@ -136,7 +136,7 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// A value of its own, which costs what it weighs.
+    /// An owned value, charged by its size.
     fn owned(&self, value: Cow<'a, Value>) -> Result<Value, String> {
         self.weigh(&value)?;
         Ok(value.into_owned())
@@ -192,7 +192,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// `||` and `&&`: a side that decides outweighs an error of the other one.
+    /// `||` and `&&`: a side that decides the result outweighs an error on the other side.
     fn either(&self, left: &'a Node, right: &'a Node, decides: bool, scope: &Scope<'_, 'a>) -> Found<'a> {
         match self.bool(left, scope) {
             Ok(it) if it == decides => yes(decides),
@@ -294,7 +294,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whole numbers stay whole, and never overflow in silence.
+    /// Integers stay integers, and overflow is an error.
     fn number(&self, left: &Number, sign: &str, right: &Number) -> Found<'a> {
         let whole = left.as_i64().zip(right.as_i64());
         let found = match (whole, sign) {
@@ -369,7 +369,7 @@ impl<'a> Judge<'a> {
         let elements: Vec<Cow<'a, Value>> = match list {
             Cow::Borrowed(Value::Array(all)) => all.iter().map(Cow::Borrowed).collect(),
             Cow::Owned(Value::Array(all)) => all.into_iter().map(Cow::Owned).collect(),
-            // Of an object the keys are looked at, as in CEL.
+            // For an object, its keys are checked, as in CEL.
             Cow::Borrowed(Value::Object(map)) => map.keys().map(|it| Cow::Owned(it.as_str().into())).collect(),
             Cow::Owned(Value::Object(map)) => map.into_iter().map(|it| Cow::Owned(it.0.into())).collect(),
             other => return Err(format!("a loop goes over {}", kind(&other))),
@@ -407,7 +407,7 @@ fn order_of(left: &Number, right: &Number) -> Option<Ordering> {
     }
 }
 
-/// Decimals lose what is behind the point.
+/// Decimals are truncated.
 fn int(value: &Value) -> Result<i64, String> {
     let found = match value {
         Value::Number(it) => it.as_i64().or_else(|| {

@@ -1,7 +1,7 @@
-//! The condition of a step (`when:`): an expression in a part of CEL, the Common Expression Language.
+//! The condition of a step (`when:`): an expression in a subset of CEL, the Common Expression Language.
 //!
-//! Bounded in size and depth when it is read, and in work when it is judged; it has no loops but those over lists, and
-//! calls nothing. Its values are JSON: whole numbers and decimals mix in arithmetic and comparisons.
+//! Size and depth are limited when it is parsed, and work when it is evaluated. It can loop only over lists and has no
+//! side effects. Its values are JSON; integers and decimals mix in arithmetic and comparisons.
 
 mod check;
 mod elements;
@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 const MOST_BYTES: usize = 4 << 10;
-/// Of a value that is kept for people.
+/// The longest text of a value that is kept for people.
 const MOST_SHOWN: usize = 200;
 
-/// Judged once, when its step would start.
+/// Evaluated once, when its step would start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Condition {
@@ -34,14 +34,14 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Reads a condition. Names of steps are not checked here: see `check`.
+    /// Parses a condition. Names of steps are not checked here; see `check`.
     pub fn parse(source: &str) -> Result<Condition, Problem> {
         let (source, root) = read(source, "a condition", "item.pages > 3")?;
         check::types(&root)?;
         Ok(Condition { source, root })
     }
 
-    /// As it was written.
+    /// As written.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -51,17 +51,17 @@ impl Condition {
         check::inputs(&self.root, needs)
     }
 
-    /// Whether it asks for the item.
+    /// Whether it uses the item.
     pub fn asks_for_item(&self) -> bool {
         asks_for_item(&self.root)
     }
 
-    /// The parameters that it can't be judged without: those that it does not ask for with `has` as well.
+    /// The parameters without which it can't be evaluated. Parameters that it tests with `has` are not required.
     pub fn parameters(&self) -> Vec<String> {
         parameters(&self.root)
     }
 
-    /// Whether the step runs; the problem, when that can't be said.
+    /// Whether the step runs, or the problem if that can't be decided.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<bool, String> {
         match judge::judge(&self.root, facts)?.as_ref() {
             Value::Bool(it) => Ok(*it),
@@ -69,7 +69,7 @@ impl Condition {
         }
     }
 
-    /// What each name in it stands for, as it is written there; for people, so texts are short and secrets are masked.
+    /// The value of each name, as written in the condition. For people: texts are shortened and secrets are masked.
     pub fn seen(&self, facts: &Facts<'_>) -> Map<String, Value> {
         let mut found = Map::new();
         let mut paths = Vec::new();
@@ -82,7 +82,7 @@ impl Condition {
                     Ok(value) => break Some(short(&masked(&value))),
                     Err(_) => (),
                 }
-                // Where a field is missing, what it is missing in is shown.
+                // For a missing field, its parent is shown.
                 let Node::Select(of, _) = node else { break None };
                 node = *of;
                 path.truncate(path.rfind('.').unwrap_or(0));
@@ -109,7 +109,7 @@ impl From<Condition> for String {
     }
 }
 
-/// Reads an expression; `what` and `example` are for messages.
+/// Parses an expression. `what` and `example` are used in messages.
 fn read(source: &str, what: &str, example: &str) -> Result<(String, Node), Problem> {
     let source = source.trim();
     if source.is_empty() {
@@ -153,7 +153,7 @@ fn short(value: &Value) -> Value {
     }
 }
 
-/// The longest paths of fields, with the text that names them.
+/// The longest field paths, each with its text.
 fn paths_of(node: &Node, found: &mut Vec<(String, Node)>) {
     let path = match node {
         Node::Has(of, name) => path(&Node::Select(of.clone(), name.clone())),

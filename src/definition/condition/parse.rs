@@ -1,4 +1,4 @@
-//! The words of a condition to its tree.
+//! Parses the tokens of a condition into a tree.
 
 use super::{
     problem::Problem,
@@ -18,14 +18,14 @@ pub(super) enum Node {
     Map(Vec<(Node, Node)>),
     Select(Box<Node>, String),
     Index(Box<Node>, Box<Node>),
-    /// Whether there is such a field.
+    /// Whether the field exists.
     Has(Box<Node>, String),
     Not(Box<Node>),
     Negative(Box<Node>),
     Binary(&'static str, Box<Node>, Box<Node>),
     Choice(Box<Node>, Box<Node>, Box<Node>),
     Call(Function, Vec<Node>),
-    /// Macro, list, variable, and what is judged of each element.
+    /// Macro, list, variable, and the expression that is evaluated for each element.
     Each(Each, Box<Node>, String, Box<Node>),
 }
 
@@ -57,7 +57,7 @@ pub(super) enum Each {
 
 const MOST_DEPTH: usize = 32;
 
-/// By precedence, the weakest first.
+/// By precedence, lowest first.
 const BINARY: &[&[&str]] =
     &[&["||"], &["&&"], &["==", "!=", "<", "<=", ">", ">=", "in"], &["+", "-"], &["*", "/", "%"]];
 
@@ -77,7 +77,7 @@ struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
-    /// Of the macros around.
+    /// The variables of the enclosing macros.
     variables: Vec<String>,
 }
 
@@ -112,7 +112,7 @@ impl Parser {
         }
     }
 
-    /// Each call inside another is one level deeper.
+    /// Each nested call is one level deeper.
     fn choice(&mut self) -> Result<Node, Problem> {
         self.depth += 1;
         if self.depth > MOST_DEPTH {
@@ -142,7 +142,7 @@ impl Parser {
                 _ => false,
             });
             let Some(sign) = sign else { return Ok(left) };
-            // A long row of operators is a deep tree.
+            // A long chain of operators makes a deep tree.
             length += 1;
             if length > MOST_DEPTH * 4 {
                 return Err((format!("more than {} operators stand in a row", MOST_DEPTH * 4), None));
@@ -352,7 +352,7 @@ fn shown(token: &Token) -> String {
     }
 }
 
-/// Calls `visit` for a node and all below it.
+/// Calls `visit` for a node and all its descendants.
 pub(super) fn walk(node: &Node, visit: &mut impl FnMut(&Node)) {
     visit(node);
     for below in children(node) {

@@ -1,4 +1,4 @@
 //! Why a condition is refused.
 
-/// What is wrong, and what would be right.
+/// The problem, and a suggestion.
 pub type Problem = (String, Option<String>);

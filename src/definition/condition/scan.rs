@@ -1,4 +1,4 @@
-//! The words of a condition.
+//! The tokens of a condition.
 
 use super::problem::Problem;
 
@@ -13,7 +13,7 @@ pub(super) enum Token {
     End,
 }
 
-/// Longer signs first: the first that fits is taken.
+/// Longer operators first, because the first match wins.
 const SIGNS: &[&str] = &[
     "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "?", ":", "(", ")", "[", "]", "{", "}", ",", ".", "+", "-", "*",
     "/", "%",

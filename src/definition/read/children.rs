@@ -12,7 +12,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Keys that say how one run is done: they belong to the steps of the other workflow.
+/// Keys that describe a single run. They belong to the steps of the other workflow.
 const OF_A_RUN: &[&str] = &[
     "handler",
     "resource_key",
@@ -62,8 +62,8 @@ impl Reader<'_> {
         Ok(Action::Children(Box::new(children)))
     }
 
-    /// Reads `for_each`, `at_most` and `tolerate`. A step that says itself what is done with each element becomes one that starts
-    /// runs of one such step.
+    /// Reads `for_each`, `at_most` and `tolerate`. A step that defines the action for each element itself is converted:
+    /// it starts runs of a workflow with that one step.
     pub(super) fn for_each(
         &self,
         fields: &Fields<'_>,
@@ -99,7 +99,7 @@ impl Reader<'_> {
         Ok(StepDefinition { needs, step_type, when, after, allow_failure, on_cancel_run, with, ..outer })
     }
 
-    /// The workflow of one step that is run for each element.
+    /// The workflow of one step that runs for each element.
     fn inline(&self, step: &StepDefinition, workers: &BTreeMap<String, WorkerDefinition>) -> Result<Definition> {
         let inner = StepDefinition { needs: Vec::new(), ..StepDefinition::clone(step) }.without_flow();
         let used = match &inner.action {

@@ -1,4 +1,4 @@
-//! When a step runs: its condition, and what it does after a failure or in a cancel.
+//! When a step runs: its condition, and its behaviour after a failure or on cancellation.
 
 use super::Reader;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Reader<'_> {
-    /// `when`, `after`, `allow_failure` and `on_cancel`. `needed`: the names of the steps that it needs.
+    /// `when`, `after`, `allow_failure` and `on_cancel`. `needed` has the names of the steps that it needs.
     pub(super) fn flow(&self, fields: &Fields<'_>, step: &mut StepDefinition, needed: &[&str]) -> Result<()> {
         if let Some(node) = fields.get("when") {
             step.when = Some(self.condition(node, needed)?);

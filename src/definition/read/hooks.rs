@@ -77,7 +77,7 @@ impl Reader<'_> {
         Ok(WorkerDefinition { command, size: size as u32, limits, start_timeout, env })
     }
 
-    /// A limit that is absent keeps its default; an explicit null (`~`) opts out of it.
+    /// A missing limit keeps its default; an explicit null (`~`) removes the limit.
     pub(super) fn worker_limits(&self, node: &Node) -> Result<WorkerLimits> {
         let fields = self.source.fields(node, "`limits` of a worker", &["rss", "fds", "age"])?;
         let mut limits = self.known.worker_limits;
@@ -140,7 +140,7 @@ impl Reader<'_> {
             .map_err(|message| self.source.refuse(line, format!("`{}`: {message}", webhook::KIND), Some(webhook::HINT)))
     }
 
-    /// A hook becomes due in the transaction of its event, where no template is rendered.
+    /// A hook becomes due in its event's transaction, where no template is rendered.
     fn hook_key(&self, node: &Node) -> Result<String> {
         let key = self.source.text(node, "resource_key")?;
         if key.contains("{{") {

@@ -1,4 +1,4 @@
-//! `workflow:` of a step: a workflow in another.
+//! `workflow:` of a step: a nested workflow.
 
 use super::{Reader, file_in};
 use crate::{
@@ -11,13 +11,13 @@ use crate::{
 };
 use std::{fs, path::PathBuf};
 
-/// Levels of workflows in workflows.
+/// The deepest nesting of workflows.
 const MOST_DEPTH: usize = 8;
-/// Steps of a workflow with all workflows in it.
+/// The most steps of a workflow, including nested workflows.
 const MOST_STEPS_IN_ALL: usize = 10_000;
 
 impl Reader<'_> {
-    /// Counts the steps of the workflow that is being read.
+    /// Adds to the number of steps of the workflow that is being read.
     pub(super) fn count_steps(&self, line: u64, steps: usize) -> Result<()> {
         let all = self.way.steps.get().saturating_add(steps);
         self.way.steps.set(all);
@@ -34,7 +34,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses a workflow that would be too deep inside others.
+    /// Refuses a workflow that is nested too deeply.
     pub(super) fn check_depth(&self, line: u64, name: &str) -> Result<()> {
         if self.way.depth < MOST_DEPTH {
             return Ok(());
@@ -44,7 +44,7 @@ impl Reader<'_> {
         Err(self.source.refuse(line, message, None))
     }
 
-    /// The workflow of `workflow:`: the path of a file, or a workflow as it stands there.
+    /// The value of `workflow:`: the path of a file, or an inline workflow.
     pub(super) fn inner_workflow(&self, node: &Node, owner: &str) -> Result<Definition> {
         if let Value::Map(_) = &node.value {
             self.check_depth(node.line, owner)?;

@@ -1,4 +1,4 @@
-//! Workflow YAML to a validated definition.
+//! Reads workflow YAML into a validated definition.
 
 mod children;
 mod concurrency;
@@ -35,12 +35,12 @@ use std::{
 };
 use way::Way;
 
-/// The step kinds that `uses:` may name, and what a workflow leaves to the settings.
+/// The step kinds that `uses:` can name, and defaults from the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownKinds {
     names: BTreeSet<String>,
     worker_limits: WorkerLimits,
-    /// That the workflow is read from, as it is on disk.
+    /// The canonical path of the file that the workflow is read from.
     file: Option<PathBuf>,
 }
 
@@ -49,12 +49,12 @@ impl KnownKinds {
         KnownKinds { names: names.into_iter().map(Into::into).collect(), ..KnownKinds::default() }
     }
 
-    /// The limits of a worker process for what a workflow does not say.
+    /// Sets the default limits of worker processes.
     pub fn with_worker_limits(self, worker_limits: WorkerLimits) -> KnownKinds {
         KnownKinds { worker_limits, ..self }
     }
 
-    /// Says which file a workflow is read from: paths in it are relative to that.
+    /// Sets the file that a workflow is read from. Paths in the workflow are relative to it.
     pub fn of_file(self, path: &Path) -> KnownKinds {
         KnownKinds { file: Some(path.to_path_buf()), ..self }
     }
@@ -69,7 +69,7 @@ impl KnownKinds {
 }
 
 const MOST_STEPS: usize = 1_000;
-/// As many as the name of a group may have: it is called so when it has no name of its own.
+/// The limit for group names, because an unnamed group uses the title as its name.
 const TITLE_BYTES: usize = 1 << 10;
 const TOP: &[&str] = &[
     "id",
@@ -123,7 +123,7 @@ const STEP: &[&str] = &[
     "tolerate",
 ];
 
-/// A workflow, and what its file says of when it starts by itself.
+/// A workflow, and how its file says it starts automatically.
 #[derive(Debug, Clone)]
 pub struct WorkflowFile {
     pub definition: Definition,
@@ -133,31 +133,32 @@ pub struct WorkflowFile {
 }
 
 impl WorkflowFile {
-    /// What starts it by itself.
+    /// What starts it automatically.
     pub fn trigger(&self) -> Option<Trigger> {
         let files = self.on.clone().map(Trigger::Files);
         files.or_else(|| self.schedule.clone().map(Trigger::Times))
     }
 }
 
-/// Reads and validates a workflow. `file_name` is only for messages.
+/// Parses and validates a workflow. `file_name` is used only in messages.
 pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definition> {
     parse_file(text, file_name, known).map(|file| file.definition)
 }
 
-/// The same with what is not part of the workflow itself.
+/// Like `parse`, but includes what is not part of the workflow itself.
 pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<WorkflowFile> {
     file_in(text, Way::begin(known.file.as_deref(), file_name, &Cell::new(0)), known)
 }
 
-/// Reads a workflow that others may contain.
+/// Reads a workflow that may be nested in others.
 fn file_in(text: &str, way: Way<'_>, known: &KnownKinds) -> Result<WorkflowFile> {
     let root = yaml::read(text, way.name())?;
     let reader = Reader { source: Source { file: way.name() }, known, way, id: String::new(), collects: false };
     reader.workflow(&root)
 }
 
-/// Reads hooks by event, in YAML or JSON, as a definition without steps; None without hooks. `file_name` is only for messages.
+/// Reads hooks by event, in YAML or JSON, as a definition without steps. None if there are no hooks. `file_name` is
+/// used only in messages.
 pub fn parse_alerts(text: &str, file_name: &str, known: &KnownKinds) -> Result<Option<Definition>> {
     let depth = Cell::new(0);
     let root = yaml::read(&format!("{{\"hooks\": {text}}}"), file_name)?;
@@ -171,10 +172,10 @@ pub fn parse_alerts(text: &str, file_name: &str, known: &KnownKinds) -> Result<O
     Definition::new(ALERTS.into(), ALERTS.into(), Vec::new(), hooks, BTreeMap::new()).map(Some)
 }
 
-/// The id of the definition that holds the alerts. It has a slash, which no workflow's id can have.
+/// The id of the definition that holds the alerts. A workflow's id can't contain the slash.
 const ALERTS: &str = "windlass/alerts";
 
-/// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.
+/// Refuses what a command outside a workflow file can't use: earlier steps and variables.
 pub fn check_alone(command: &Template) -> Result<()> {
     let scope = Scope::of(Place::Step);
     command.expressions().try_for_each(|it| scope.check(it)).map_err(|(message, hint)| Error::Template {
@@ -188,13 +189,13 @@ struct Reader<'a> {
     source: Source<'a>,
     known: &'a KnownKinds,
     way: Way<'a>,
-    /// Of the workflow that is being read.
+    /// The id of the workflow that is being read.
     id: String,
-    /// The steps that follow all runs of a group are being read.
+    /// Whether the steps of `collect:` are being read.
     collects: bool,
 }
 
-/// A step before the names in its `needs` are resolved.
+/// A step before its `needs` are resolved.
 struct Draft<'n> {
     name: String,
     fields: Fields<'n>,
@@ -238,7 +239,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What people call the workflow; its groups are called so, too.
+    /// The title that people see; it is also the default name of its groups.
     fn title(&self, node: &Node) -> Result<String> {
         let title = self.source.text(node, "name")?;
         if title.len() <= TITLE_BYTES {

@@ -45,14 +45,14 @@ impl Reader<'_> {
         let resource = self.resource_name(key)?;
         let units = self.template(value, "resources", Scope::of(Place::Submit))?;
         if is_literal(&units) {
-            // Which unit is right depends on the resource, as far as its name is known here.
+            // The valid unit depends on the resource, if its name is already known.
             parse_units(resource.source(), units.source())
                 .map_err(|message| self.source.refuse(value.line, format!("`resources`: {message}"), None))?;
         }
         Ok(Units { resource, units })
     }
 
-    /// The name of a resource, a template over `item` and `params`.
+    /// The name of a resource: a template that may use `item` and `params`.
     fn resource_name(&self, key: &Key) -> Result<Template> {
         let template = self.at(key.line, Template::parse(&key.name))?;
         let scope = Scope::of(Place::Submit);

@@ -1,19 +1,19 @@
-//! Which names a template may use, by its place.
+//! Which names a template may use, depending on its place.
 
 use crate::definition::{expression::Expression, yaml::did_you_mean};
 
-/// What is wrong, and what would be right.
+/// The problem, and a suggestion.
 pub type Problem = (String, Option<String>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In a step, rendered when an attempt starts.
+    /// In a step; rendered when an attempt starts.
     Step,
     /// In a step that follows all runs of a group.
     Collect,
-    /// Rendered at submit, before there is any attempt.
+    /// Rendered at submit, before any attempt.
     Submit,
-    /// In a hook, rendered when the event is delivered.
+    /// In a hook; rendered when the hook runs.
     Hook,
 }
 
@@ -22,18 +22,18 @@ pub struct Scope<'a> {
     pub place: Place,
     /// The names of the steps that this one needs.
     pub needs: &'a [&'a str],
-    /// Those of them whose values are in files.
+    /// The needed steps that store their values in files.
     pub in_files: &'a [&'a str],
-    /// Those of them that start runs of their own.
+    /// The needed steps that start runs of their own.
     pub with_children: &'a [&'a str],
     /// The declared variables.
     pub env: &'a [String],
-    /// Those of them that are made of values.
+    /// The declared variables that are made of values.
     pub foreign: &'a [&'a str],
 }
 
 impl Scope<'_> {
-    /// Where there are no earlier steps and no variables.
+    /// A scope without earlier steps and variables.
     pub fn of(place: Place) -> Scope<'static> {
         Scope { place, needs: &[], in_files: &[], with_children: &[], env: &[], foreign: &[] }
     }

@@ -1,4 +1,4 @@
-//! One step: what it does, how patiently, and within which limits.
+//! Reads one step: its action, retries and limits.
 
 use super::{
     Draft, Reader,
@@ -90,7 +90,7 @@ impl Reader<'_> {
         self.for_each(fields, step, &needed, workers)
     }
 
-    /// Refuses the pool of hooks for a step.
+    /// Refuses the pool of hooks as the type of a step.
     fn check_type(&self, step: &StepDefinition, line: u64) -> Result<()> {
         if step.step_type != HOOK_TYPE {
             return Ok(());
@@ -99,7 +99,7 @@ impl Reader<'_> {
         Err(self.source.refuse(line, format!("step `{}` has the type `{HOOK_TYPE}`", step.name), Some(hint)))
     }
 
-    /// Refuses a value in a file for a step with a secret: the file could not be masked.
+    /// Refuses to store the value of a step with a secret in a file, because the file could not be masked.
     fn check_masked(&self, fields: &Fields<'_>, step: &StepDefinition) -> Result<()> {
         if let (false, ValueForm::File, Some(node)) = (step.secrets.is_empty(), step.value, fields.get("value")) {
             let message = "a step with a secret can't have `value: file`: what it prints could not be masked";
@@ -119,7 +119,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The runs of the group, as what a step that follows them needs.
+    /// The name under which a step in `collect` refers to the runs of the group.
     fn runs(&self) -> Option<&'static str> {
         self.collects.then_some("runs")
     }
@@ -318,7 +318,7 @@ fn sorted(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
     numbers
 }
 
-/// The names of the needed steps of this kind.
+/// The names of the needed steps that match.
 fn named<'d>(drafts: &'d [Draft<'_>], needs: &[usize], wanted: impl Fn(&Draft<'_>) -> bool) -> Vec<&'d str> {
     needs.iter().map(|it| &drafts[*it]).filter(|it| wanted(it)).map(|it| it.name.as_str()).collect()
 }

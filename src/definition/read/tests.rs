@@ -123,7 +123,7 @@ fn parameters_that_templates_ask_for_must_be_there() {
     assert!(refused.hint().unwrap().starts_with("step `model` needs it"), "{refused}");
 }
 
-/// Every refusal: the lines of `steps:` (or of the whole file), where it is refused, and a part of the message and hint.
+/// Every refusal: the lines of `steps:` or of the whole file, the refused line, and parts of the message and hint.
 #[test]
 fn what_is_wrong_is_refused_with_file_line_and_what_would_be_right() {
     let steps = [

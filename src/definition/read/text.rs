@@ -30,7 +30,7 @@ impl Reader<'_> {
         Ok(template)
     }
 
-    /// Gives an error of a template its file and line.
+    /// Adds file and line to a template error.
     pub(super) fn at<T>(&self, line: u64, result: Result<T>) -> Result<T> {
         result.map_err(|error| {
             let (message, hint) = (error.to_string(), error.hint().map(str::to_string));
@@ -51,7 +51,7 @@ impl Reader<'_> {
         Ok(node.json())
     }
 
-    /// The variables, and the names of all that are declared.
+    /// The variables, and the names of all declared ones.
     pub(super) fn env(&self, fields: &Fields<'_>) -> Result<(Env, Vec<String>)> {
         let mut env = BTreeMap::new();
         if let Some(node) = fields.get("env") {
@@ -103,7 +103,7 @@ impl Reader<'_> {
         Err(self.source.refuse(key.line, format!("`{}` is not a variable name", key.name), Some(hint)))
     }
 
-    /// A variable may use whatever its step may, other variables left out: they have no order.
+    /// A variable may use what its step may use, except other variables, because variables have no order.
     pub(super) fn check_env(&self, fields: &Fields<'_>, env: &Env, scope: Scope<'_>) -> Result<()> {
         let line = fields.get("env").map_or(1, |it| it.line);
         let scope = Scope { env: &[], ..scope };
@@ -121,7 +121,7 @@ impl Reader<'_> {
     }
 }
 
-/// The variables that are made of values which others may choose.
+/// The variables with values that others may choose.
 pub(super) fn foreign(env: &Env) -> Vec<&str> {
     let is_foreign = |it: &Template| it.expressions().any(shell::is_foreign);
     env.iter().filter(|(_, it)| it.as_ref().is_some_and(is_foreign)).map(|(name, _)| name.as_str()).collect()

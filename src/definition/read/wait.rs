@@ -1,4 +1,4 @@
-//! A step that waits for a person, a time or a signal.
+//! Reads a step that waits for a person, a time or a signal.
 
 use super::{Reader, scope::Scope};
 use crate::{
@@ -16,11 +16,11 @@ use crate::{
 
 /// The keys that make a step wait.
 pub(super) const WAITS: [&str; 4] = ["approve", "wait", "wait_until", "signal"];
-/// What else such a step may have.
+/// The other keys that such a step may have.
 const BESIDE: &[&str] = &["name", "needs", "type", "when", "after", "allow_failure"];
 
 impl Reader<'_> {
-    /// What a step waits for. None: it has none of the keys.
+    /// What a step waits for. None if it has none of the keys.
     pub(super) fn wait(&self, fields: &Fields<'_>, scope: Scope<'_>) -> Result<Option<Wait>> {
         let mut given = WAITS.iter().filter_map(|key| Some((*key, fields.get(key)?)));
         let Some((key, node)) = given.next() else { return Ok(None) };
@@ -36,7 +36,7 @@ impl Reader<'_> {
             "wait_until" => Wait::Until(self.wait_until(node, scope)?),
             _ => self.signal(node)?,
         };
-        // It has no directory, and no files are brought to it.
+        // Such a step has no directory, and no input files are prepared for it.
         let is_file = |it: &&Expression| matches!(it, Expression::Out | Expression::InputDir(_));
         let file = wait.template().and_then(|it: &Template| it.expressions().find(is_file).map(|it| it.to_string()));
         match file {
@@ -101,7 +101,7 @@ impl Reader<'_> {
         Ok(Wait::Signal { name: self.source.name(name, "signal")?, limit })
     }
 
-    /// `words`: for a step that completes when the time is up, and for one that fails.
+    /// `words`: the key for a step that completes when the time is up, and the key for one that fails.
     fn wait_limit(&self, fields: &Fields<'_>, words: [&str; 2]) -> Result<WaitLimit> {
         let within = fields.get("within").map(|it| self.source.unit::<Millis>(it, "within")).transpose()?;
         if let (Some(Millis(0)), Some(node)) = (within, fields.get("within")) {

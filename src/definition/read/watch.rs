@@ -10,7 +10,7 @@ use crate::{
     model::Millis,
 };
 
-/// How long a file must be unchanged, unless the file says otherwise; and the least.
+/// The default time for which a file must be unchanged; also the minimum.
 const SETTLED: Millis = Millis::seconds(2);
 const LEAST: Millis = Millis(100);
 const EXAMPLE: &str = "write `on: { files: /inbox, match: \"*.pdf\" }`";

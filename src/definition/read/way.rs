@@ -1,13 +1,13 @@
-//! From the outermost workflow to the one that is being read: which files contain it, and how deep it is.
+//! The chain from the outermost workflow to the one that is being read: the files that contain it, and its depth.
 
 use std::{cell::Cell, path::Path};
 
-/// A workflow that contains the one that is being read, or that one.
+/// One workflow in this chain.
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
-    /// Its file, as it is on disk; None: it is in the file of the workflow around it, or in none.
+    /// Its canonical path. None if it is inline in the enclosing workflow's file, or has no file.
     pub(super) file: Option<&'a Path>,
-    /// How people named it.
+    /// Its name for people.
     name: &'a str,
     around: Option<&'a Way<'a>>,
     pub(super) depth: usize,
@@ -20,7 +20,7 @@ impl<'a> Way<'a> {
         Way { file, name, around: None, depth: 0, steps }
     }
 
-    /// The way to a workflow inside this one.
+    /// The chain extended by a nested workflow.
     pub(super) fn inside<'b>(&'b self, file: Option<&'b Path>, name: &'b str) -> Way<'b> {
         Way { file, name, around: Some(self), depth: self.depth + 1, steps: self.steps }
     }
@@ -38,7 +38,7 @@ impl<'a> Way<'a> {
         all
     }
 
-    /// The directory against which the paths of files are meant.
+    /// The directory that relative paths start from.
     pub(super) fn directory(&self) -> Option<&Path> {
         self.all().into_iter().rev().find_map(|it| it.file).and_then(Path::parent)
     }
