@@ -8,16 +8,16 @@ use serde_json::Value;
 
 /// Approve a step that waits for an approval
 ///
-/// The step completes, and the steps that need it start. The first answer counts; to repeat it changes nothing.
+/// The step completes, and the steps that need it start. The first answer counts; repeating it changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as s56; `windlass list waiting` shows what waits
     #[arg(value_name = "STEP", add = ArgValueCompleter::new(super::complete::approvals))]
     id: Name,
-    /// The value that the step gets, as JSON [default: who approved it and when]
+    /// The value of the step, as JSON [default: who approved it and when]
     #[arg(long, value_name = "JSON", value_parser = json)]
     value: Option<Value>,
-    /// What is to be kept with the approval
+    /// A reason to record with the approval
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
     /// Who approves it [default: your user name]
@@ -48,7 +48,7 @@ pub fn answer(cx: &Context, step: StepId, answer: Answer) -> Result<()> {
     })
 }
 
-/// The step that is answered.
+/// The step to answer.
 pub fn step_of(id: Name, verb: &str) -> Result<StepId> {
     match id {
         Name::Step(step) => Ok(step),
@@ -56,7 +56,7 @@ pub fn step_of(id: Name, verb: &str) -> Result<StepId> {
     }
 }
 
-/// A value from the command line.
+/// Parses a JSON value from the command line.
 pub fn json(text: &str) -> std::result::Result<Value, String> {
     serde_json::from_str(text).map_err(|_| format!("`{text}` is not JSON; a text needs its quotes: '\"{text}\"'"))
 }

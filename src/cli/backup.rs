@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 /// Back up this home into one file while work continues, and check the file
 ///
-/// The file is a zip archive with the databases, the artifacts, the parameter sets and the settings; secrets are not in it.
-/// It appears only once it is complete and checked: read back, compared with its hashes, its databases checked.
-/// `windlass restore` restores a home from it.
+/// The file is a zip archive with the databases, the artifacts, the parameter sets and the settings; it contains no
+/// secrets. It appears only once it is complete and checked: it is read back and compared with its hashes, and its
+/// databases are checked. `windlass restore` restores a home from it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to write, such as windlass.zip
@@ -66,7 +66,7 @@ impl Args {
     }
 }
 
-/// Artifacts that are not in a backup are more than a word of warning: what was uploaded can't be made again.
+/// Fails if artifacts are missing from the backup. A warning is not enough, because uploads can't be made again.
 fn all_of_it(checked: &Checked) -> Result<()> {
     let Some(first) = checked.damaged.first() else { return Ok(()) };
     let missing = count(checked.damaged.len() as u64, "artifact");
@@ -75,7 +75,7 @@ fn all_of_it(checked: &Checked) -> Result<()> {
         .hint("check `artifact_dir`: a step makes its file again, but an upload needs another copy"))
 }
 
-/// A backup that was stopped by a signal ends with the signal's code.
+/// If a signal stopped the backup, the exit code is that of the signal.
 pub fn with_signal(error: backup::Error, signals: &Signals) -> Failure {
     match (&error, signals.stop_signal()) {
         (backup::Error::Stopped, Some(libc::SIGINT)) => Failure::new(Exit::Interrupted, error.to_string()),
@@ -84,7 +84,7 @@ pub fn with_signal(error: backup::Error, signals: &Signals) -> Failure {
     }
 }
 
-/// The content of a backup, for people.
+/// Prints the contents of a backup for people.
 pub fn tell(cx: &Context, checked: &Checked) -> Result<()> {
     let out = &cx.output;
     out.line(format!("  taken        {} of {}", cx.when(checked.created), checked.home))?;

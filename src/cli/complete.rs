@@ -1,4 +1,4 @@
-//! Shell completion of ids, names and statuses. It only reads: a completion creates no home, and omits what it can't read.
+//! Shell completion of ids, names and statuses. It only reads: it creates no home and skips what it can't read.
 
 use super::{CommandLine, context::Context, output::Output};
 use crate::{
@@ -15,22 +15,22 @@ use clap::CommandFactory;
 use clap_complete::{CompleteEnv, engine::CompletionCandidate};
 use std::{ffi::OsStr, path::PathBuf};
 
-/// Set by the scripts of `completions`.
+/// Set by the scripts that `completions` prints.
 pub const VARIABLE: &str = "_WINDLASS_COMPLETE";
 
-/// Ids of one kind that are offered at most.
+/// The most ids of one kind to offer.
 const IDS: usize = 50;
-/// Open groups that are looked at, of each status.
+/// The most open groups to examine for each status.
 const OPEN: usize = 1000;
 
-/// Answers a shell that asks for completions, and ends the process; does nothing for anybody else.
+/// Answers a shell's request for completions and ends the process. Does nothing if there is no such request.
 pub fn answer() {
     CompleteEnv::with_factory(CommandLine::command).var(VARIABLE).complete();
 }
 
 type Candidates = Vec<CompletionCandidate>;
 
-/// The context of the home that the command line or the environment names, unless there is none yet.
+/// The context of the home that the command line or environment names. None if it does not exist yet.
 fn context() -> Option<Context> {
     let mut words = std::env::args_os().skip_while(|it| it != "--").skip(1);
     let mut home = None;
@@ -47,7 +47,7 @@ fn context() -> Option<Context> {
     found.path.join(assembly::DATABASE).is_file().then_some(cx)
 }
 
-/// What `found` finds in the database, as far as it begins as what is typed.
+/// What `found` finds in the database, limited to entries that begin with the typed text.
 fn of_store(current: &OsStr, found: impl Fn(&Store, &str) -> crate::store::Result<Candidates>) -> Candidates {
     let Some(typed) = current.to_str() else { return Vec::new() };
     let Some(cx) = context() else { return Vec::new() };
@@ -61,14 +61,14 @@ fn candidate(value: impl ToString, help: impl Into<String>) -> CompletionCandida
     CompletionCandidate::new(value.to_string()).help((!help.is_empty()).then(|| help.into()))
 }
 
-/// Groups whose id begins as what is typed; without a number the newest.
+/// Groups with an id that begins with the typed text; the newest if no number was typed.
 fn groups_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Candidates> {
     let listed = |filter: GroupFilter| store.read(|tx| read::groups(tx, &filter));
     let mut rows = Vec::new();
     match (open, typed.strip_prefix('g').filter(|it| !it.is_empty())) {
         (true, _) => {
             for status in [Status::Running, Status::Waiting, Status::Error, Status::Pending] {
-                // Those that do not begin as typed are sorted out at the end, so none may be missing here.
+                // Entries that don't match the typed text are filtered out later, so none may be missing here.
                 rows.extend(listed(GroupFilter { status: Some(status), limit: OPEN, ..GroupFilter::default() })?);
             }
         }
@@ -82,7 +82,7 @@ fn groups_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Can
     Ok(rows.into_iter().map(|it| candidate(it.id, format!("{} {}", it.status, it.name))).collect())
 }
 
-/// Runs whose id begins as what is typed; without a number the newest.
+/// Runs with an id that begins with the typed text; the newest if no number was typed.
 fn runs_of(store: &Store, typed: &str) -> crate::store::Result<Candidates> {
     let digits = typed.strip_prefix('r').unwrap_or(typed);
     store.read(|tx| {
@@ -92,7 +92,7 @@ fn runs_of(store: &Store, typed: &str) -> crate::store::Result<Candidates> {
     })
 }
 
-/// Steps whose id begins as what is typed; without a number the newest.
+/// Steps with an id that begins with the typed text; the newest if no number was typed.
 fn steps_of(store: &Store, typed: &str) -> crate::store::Result<Candidates> {
     let digits = typed.strip_prefix('s').unwrap_or(typed);
     store.read(|tx| {
@@ -103,7 +103,7 @@ fn steps_of(store: &Store, typed: &str) -> crate::store::Result<Candidates> {
     })
 }
 
-/// Ids of groups, runs and steps: groups first, the others once their letter is typed.
+/// Ids of groups, runs and steps. Groups come first; the others are offered once their letter is typed.
 fn work_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Candidates> {
     match typed.chars().next() {
         Some('r') => runs_of(store, typed),
@@ -139,7 +139,7 @@ pub fn approvals(current: &OsStr) -> Candidates {
     })
 }
 
-/// A group, a run, a step, a worker or a definition.
+/// A group, run, step, worker or definition.
 pub fn anything(current: &OsStr) -> Candidates {
     of_store(current, |store, typed| {
         let mut found = work_of(store, typed, false)?;
@@ -163,7 +163,7 @@ pub fn step_types(current: &OsStr) -> Candidates {
     of_store(current, |store, _| Ok(store.read(step_type::names)?.iter().map(|it| candidate(it, "")).collect()))
 }
 
-/// Resource keys that are held.
+/// Resource keys that are currently held.
 pub fn keys(current: &OsStr) -> Candidates {
     of_store(current, |store, _| Ok(store.read(resource_lock::list)?.iter().map(|it| candidate(&it.key, "")).collect()))
 }
@@ -197,7 +197,7 @@ pub fn settings(current: &OsStr) -> Candidates {
     named.map(|it| candidate(it.name, it.doc)).collect()
 }
 
-/// The statuses, as they are typed.
+/// The statuses, in lower case.
 pub fn statuses(current: &OsStr) -> Candidates {
     let typed = current.to_string_lossy().to_lowercase();
     let names = Status::ALL.iter().map(|it| it.name().to_lowercase());

@@ -1,4 +1,4 @@
-//! What every command starts from: the home, the settings, the engine; each made when it is first asked for.
+//! The shared context of every command: home, settings and engine, each created on first use.
 
 use super::{
     failure::{Failure, Result},
@@ -39,7 +39,7 @@ impl Context {
         Context { output, flag: home, home: OnceCell::new(), settings: OnceCell::new(), engine: OnceCell::new() }
     }
 
-    /// Which home directory it is, and why. It need not exist yet; one that this user must not use is refused.
+    /// The home directory and how it was found. It need not exist yet. A home that this user must not use is refused.
     pub fn home(&self) -> Result<Home> {
         if let Some(home) = self.home.get() {
             return Ok(home.clone());
@@ -49,7 +49,7 @@ impl Context {
         Ok(self.home.get_or_init(|| home).clone())
     }
 
-    /// The same, without a check of its owner: to report whether it is trusted.
+    /// Like `home`, without the check of its owner. Used to report whether the home is trusted.
     pub fn found_home(&self) -> Result<Home> {
         let here = self.here()?;
         let named = std::env::var_os("WINDLASS_HOME").map(PathBuf::from);
@@ -61,7 +61,7 @@ impl Context {
         })?)
     }
 
-    /// What `--home` says, as it was given.
+    /// The value of `--home`, as typed.
     pub fn flag(&self) -> Option<&Path> {
         self.flag.as_deref()
     }
@@ -71,18 +71,18 @@ impl Context {
         Ok(Trusted::of(&platform().ok_or(settings::Error::NoMemory)?))
     }
 
-    /// Notes that this user has made a project's home, so that it is not asked about later.
+    /// Records that this user created the home of a project, so that windlass does not ask for trust later.
     pub fn remember(&self, home: &Path) {
         if home.file_name().is_none_or(|it| it != PROJECT) {
             return;
         }
-        // Where that fails it is asked about once.
+        // If this fails, windlass asks for trust once.
         if let Err(failure) = self.trusted().and_then(|it| Ok(it.add(home)?)) {
             self.output.warn(failure.message.unwrap_or_default());
         }
     }
 
-    /// Makes the home at first use.
+    /// Creates the home on first use.
     pub fn first_use(&self, settings: &Settings) -> Result<()> {
         if settings.home.exists() {
             return Ok(());
@@ -92,7 +92,7 @@ impl Context {
         Ok(())
     }
 
-    /// `--home DIR ` as it must be said again to reach the same home; empty where it is found without.
+    /// `--home DIR `, as needed in a command to reach the same home. Empty if the home is found without it.
     pub fn home_flag(&self) -> String {
         match &self.flag {
             Some(dir) => format!("--home {} ", quoted(&dir.to_string_lossy())),
@@ -127,7 +127,7 @@ impl Context {
         Ok(self.engine.get_or_init(|| engine))
     }
 
-    /// Commands talk to people, so only warnings are logged unless more was asked for.
+    /// Commands talk to people, so they log only warnings unless more is requested.
     fn start_log(&self, settings: &Settings) -> Result<()> {
         let filter = match (self.output.verbose, settings.origin("log.level")) {
             (true, _) => "windlass=debug,warn",
@@ -138,7 +138,7 @@ impl Context {
             .map_err(|message| Failure::usage(message).hint("see `windlass settings log.level`"))
     }
 
-    /// A server talks to its log, so what it does is logged as the settings say.
+    /// A server logs its activity, at the level of the settings.
     pub fn start_server_log(&self, settings: &Settings) -> Result<()> {
         let filter = if self.output.verbose { "windlass=debug,warn" } else { &settings.log_level };
         observe::start_log(filter, settings.log_format)
@@ -153,7 +153,7 @@ impl Context {
         SystemClock.wall()
     }
 
-    /// A moment as it was asked for: from now, or with `-v` and `--utc` by the calendar.
+    /// A moment as requested: relative to now, or absolute with `-v` or `--utc`.
     pub fn when(&self, at: Timestamp) -> String {
         match self.output {
             Output { utc: true, .. } => absolute(at, None),
@@ -162,7 +162,7 @@ impl Context {
         }
     }
 
-    /// A moment by the calendar, whatever was asked for: in UTC with `--utc`, else as the clock on the wall has it.
+    /// An absolute time: in UTC with `--utc`, otherwise in local time.
     pub fn calendar(&self, at: Timestamp) -> String {
         absolute(at, if self.output.utc { None } else { Some(local_offset(at)) })
     }
@@ -171,20 +171,20 @@ impl Context {
         std::env::current_dir().map_err(|source| Failure::io("find", Path::new("the current directory"), source))
     }
 
-    /// A command that only reads shows the last commit at once; here it says so if other processes can't write.
+    /// Reading always works and shows the last commit. This tells the user if other processes can't write.
     pub fn say_who_writes(&self) {
         if let Some(held) = self.engine.get().and_then(view::writer_held) {
             self.output.warn(held.text);
         }
     }
 
-    /// Says which disk has too little room, and that work waits for it.
+    /// Reports a disk that is too full, and that work waits for space.
     pub fn warn_of_disk(&self) {
         let low = self.engine.get().and_then(view::low_disk).unwrap_or_else(|| "the disk is nearly full".to_string());
         self.output.warn(format!("{low}: no step starts until there is space again"));
     }
 
-    /// Ends the writer, so that what it holds is on disk and the log is short.
+    /// Stops the writer, so that its data is on disk and the write-ahead log is short.
     pub fn close(&self) {
         if let Some(engine) = self.engine.get() {
             engine.store().close();
@@ -192,7 +192,7 @@ impl Context {
     }
 }
 
-/// Says once which process a write waits for.
+/// Reports once which process a write is waiting for.
 struct LongWait {
     path: PathBuf,
     output: Output,
@@ -214,14 +214,14 @@ fn platform() -> Option<PathBuf> {
     settings::platform_data_dir(|name| std::env::var_os(name))
 }
 
-/// The variables that can be settings. One of ours that is not UTF-8 is refused, not passed over.
+/// The environment variables that can be settings. One of ours that is not UTF-8 is refused, not ignored.
 fn environment() -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
         match value.into_string() {
             Ok(value) => found.push((name, value)),
-            // The home is a path, and judged as such.
+            // The home is a path and is checked as one.
             Err(_) if name.starts_with("WINDLASS_") && name != "WINDLASS_HOME" => {
                 return Err(Failure::usage(format!("variable {name} is not UTF-8")));
             }

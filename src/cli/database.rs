@@ -1,4 +1,4 @@
-//! Vector databases by name: which file one is, and which there are.
+//! Finds vector databases by name, and lists them.
 
 use super::{
     context::Context,
@@ -9,7 +9,7 @@ use crate::{
     view::{self, Named},
 };
 
-/// The database that was asked for, or the one of the settings. A name with a slash or ending in `.db` is a path.
+/// The requested database, or the default from the settings. A name with a slash or ending in `.db` is a path.
 pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
     let settings = cx.settings()?;
     let name = asked.unwrap_or(&settings.database);
@@ -23,7 +23,7 @@ pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
     Ok(Named { name: name.to_string(), path, home: settings.home.clone() })
 }
 
-/// Opens it for reading; says which ones there are when there is none of that name.
+/// Opens it for reading. If it does not exist, the error lists the existing ones.
 pub fn open(cx: &Context, asked: Option<&str>) -> Result<(Named, VectorDb)> {
     let database = named(cx, asked)?;
     let opened = view::open_database(&database)?;

@@ -75,7 +75,7 @@ enum Command {
     },
 }
 
-/// Which database.
+/// The database to use.
 #[derive(Debug, Clone, clap::Args)]
 struct Which {
     /// A name, or a path to a file [default: the setting `database`]
@@ -92,7 +92,7 @@ impl Which {
     }
 }
 
-/// Which documents.
+/// The part of the list to show.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DocumentPage {
     /// Only documents that match, such as 'source = "manuals"'
@@ -226,7 +226,7 @@ fn check(cx: &Context, db: Option<&str>) -> Result<()> {
     }
 }
 
-/// The problems that a check found, worded for people.
+/// The problems found by a check, in words.
 pub fn problems_of(report: &CheckReport) -> Vec<String> {
     let found = serde_json::to_value(report).unwrap_or_default();
     let counts = found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0));

@@ -1,4 +1,4 @@
-//! Taking away from vector databases: documents by name, and whole databases.
+//! Removes documents from vector databases, and deletes whole databases.
 
 use super::{
     context::Context,
@@ -25,9 +25,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a lock is waited for.
+/// The longest wait for a lock.
 const WAIT: Millis = Millis::minutes(10);
-/// How long runs of a document may take to stop.
+/// How long to wait for runs of a document to stop.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Deletes documents by their URIs or paths.
@@ -59,7 +59,7 @@ pub fn documents(cx: &Context, named: &[String], db: Option<&str>, source: &str)
     Ok(())
 }
 
-/// A URI as it is; the URI of a file for a path.
+/// The URI of a document: `name` itself if it is a URI, otherwise the URI of the file.
 fn uri_of(name: &str) -> Result<String> {
     if name.contains("://") || name.starts_with("stdin:") {
         return Ok(name.to_string());
@@ -68,7 +68,7 @@ fn uri_of(name: &str) -> Result<String> {
     Ok(file_uri::of(&std::fs::canonicalize(&absolute).unwrap_or(absolute)))
 }
 
-/// Whether the engine was given this document, or the database has it, or is to get it.
+/// Whether the engine has this document, or the database contains it or will receive it.
 fn is_known(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<bool> {
     let database = path.to_string_lossy();
     let given = engine.store().read(|tx| {
@@ -78,7 +78,7 @@ fn is_known(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<boo
     Ok(given || VectorDb::open(path, &OpenOptions::default()).is_ok_and(stored))
 }
 
-/// What is wrong with a name that no document has, and what was probably meant.
+/// The error for a name without a document, with a suggestion.
 fn unknown(cx: &Context, place: &Named, all: &[String], name: &str, db: Option<&str>) -> Result<Failure> {
     if !place.path.exists() {
         return database::unknown(cx, place);
@@ -103,7 +103,7 @@ fn unknown(cx: &Context, place: &Named, all: &[String], name: &str, db: Option<&
 }
 
 fn remove_one(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<()> {
-    // What was given to the engine goes as a whole: its content, and from every database.
+    // A document that was uploaded to the engine is removed completely: its content, and from every database.
     if engine.store().read(|tx| document_uri::find(tx, source, uri))?.is_some() {
         engine.delete_document(source, uri, Instant::now() + PATIENCE)?;
         return Ok(());
@@ -112,7 +112,7 @@ fn remove_one(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<(
     Ok(())
 }
 
-/// Documents were named where a whole database is deleted.
+/// Refuses document names where a whole database is deleted.
 pub fn not_whole(db: &str, documents: &[String]) -> Failure {
     let documents: Vec<_> = documents.iter().map(|it| quoted(it)).collect();
     Failure::usage(format!("`db delete` deletes all of `{}`, not single documents", plain(db))).hint(format!(
@@ -122,14 +122,14 @@ pub fn not_whole(db: &str, documents: &[String]) -> Failure {
     ))
 }
 
-/// Deletes a vector database. A person at a terminal is asked first, unless `yes`.
+/// Deletes a vector database. At a terminal it asks for confirmation first, unless `yes`.
 pub fn whole(cx: &Context, db: &str, yes: bool) -> Result<()> {
     let named = database::named(cx, Some(db))?;
     let path = database_path(&cx.settings()?.home, &named.path.to_string_lossy())?;
     if !path.exists() {
         return Err(database::unknown(cx, &named)?);
     }
-    // Whatever else the file is, it is not ours to delete.
+    // Any other kind of file is not ours to delete.
     let info = VectorDb::open(&path, &OpenOptions::default())?.info()?;
     let question =
         format!("Delete `{}` with {} for good?", plain(&named.name), count(info.documents as u64, "document"));

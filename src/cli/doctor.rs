@@ -21,7 +21,7 @@ use serde::Serialize;
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// One checked item. `problems` is empty if all is well.
+/// One checked item. `problems` is empty if there are none.
 #[derive(Debug, Serialize)]
 struct Finding {
     what: String,

@@ -25,7 +25,7 @@ pub struct Args {
     after: Option<String>,
 }
 
-/// Transactions that are read at once.
+/// How many transactions are read at once.
 const BATCHES: usize = 1_000;
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -66,13 +66,13 @@ impl Args {
         self.group.is_none_or(|it| event.group == Some(it))
     }
 
-    /// The newest events that are wanted, and where they end.
+    /// The newest matching events, and the cursor after them.
     fn newest(&self, cx: &Context) -> Result<(Cursor, Vec<(Cursor, Event)>)> {
         let store = cx.store()?;
         let end = store.read(event::newest)?;
         let mut kept: Vec<(Cursor, Event)> = Vec::new();
-        // A transaction has at least one event, so the newest N are in the newest N transactions; of one group they may
-        // be anywhere.
+        // Each transaction has at least one event, so the newest N events are in the newest N transactions. The events
+        // of one group can be anywhere.
         let from = if self.group.is_some() { 0 } else { end.seq - self.lines as i64 };
         let mut cursor = Cursor { seq: from.max(0), index: 0 };
         loop {

@@ -25,7 +25,7 @@ pub struct Args {
     csv: bool,
 }
 
-/// Runs that are read at once.
+/// How many runs are read at once.
 const RUNS: usize = 200;
 
 impl Args {
@@ -89,13 +89,13 @@ fn row(cx: &Context, run: &Outcome, names: &[String]) -> Vec<String> {
         run.reason.clone().unwrap_or_default(),
     ];
     let of_steps = names.iter().flat_map(|it| [text(run.steps.get(it)), text(run.values.get(it))]);
-    // A terminal must not obey what steps and items say.
+    // Steps and items must not be able to control the terminal.
     let shown = |it: String| if cx.output.width.is_some() { printable(&it).into_owned() } else { it };
     api.into_iter().chain(of_steps).map(shown).collect()
 }
 
-/// Takes a text that spreadsheets would compute for what it is, as OWASP advises: what an item or a step says runs nothing there.
-/// A number stays one.
+/// Prevents spreadsheets from evaluating a text as a formula, as OWASP advises. Items and step results are untrusted.
+/// Numbers are unchanged.
 fn guarded(text: String) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let digits_alone = text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
@@ -105,7 +105,7 @@ fn guarded(text: String) -> String {
     }
 }
 
-/// As RFC 4180 has it.
+/// Writes a row as RFC 4180 defines it.
 fn write_row(out: &mut impl Write, cells: Vec<String>) -> io::Result<()> {
     let cell = |it: String| match it.contains(['"', ',', '\n', '\r']) || it.starts_with(' ') || it.ends_with(' ') {
         true => format!("\"{}\"", it.replace('"', "\"\"")),

@@ -1,4 +1,4 @@
-//! Every way in which a command can fail: its message, its hint and its exit code. The codes are promises.
+//! All the ways in which a command can fail, with message, hint and exit code. The exit codes are promises.
 
 use super::suggestion;
 use crate::{
@@ -21,9 +21,9 @@ pub enum Exit {
     Done,
     /// 1: an error that has no code of its own.
     Error,
-    /// 2: the command line, or a file that it names, can't be understood.
+    /// 2: the command line, or a file that it names, is invalid.
     Usage,
-    /// 3: the work ended FAILED.
+    /// 3: the work ended as FAILED.
     WorkFailed,
     /// 4
     NotFound,
@@ -31,17 +31,17 @@ pub enum Exit {
     Conflict,
     /// 6
     Cancelled,
-    /// 7: the time to wait ran out.
+    /// 7: timed out while waiting.
     TimedOut,
-    /// 74: the disk is full or does not work (EX_IOERR of sysexits.h).
+    /// 74: the disk is full or failing (EX_IOERR of sysexits.h).
     Disk,
-    /// 75: a daemon is already running, for a supervisor (EX_TEMPFAIL of sysexits.h).
+    /// 75: a daemon is already running; for supervisors (EX_TEMPFAIL of sysexits.h).
     AlreadyRunning,
     /// 130: SIGINT.
     Interrupted,
     /// 143: SIGTERM, or the terminal was closed (SIGHUP).
     Terminated,
-    /// The code of a command that ran for us.
+    /// The exit code of a command that we ran.
     Command(i32),
 }
 
@@ -65,11 +65,11 @@ impl Exit {
     }
 }
 
-/// The end of a command that did not do what it was asked to.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
-    /// None if everything was printed already, or the reader has gone.
+    /// None if everything was already printed, or if the reader has gone away.
     pub message: Option<String>,
     pub hint: Option<String>,
 }
@@ -89,7 +89,7 @@ impl Failure {
         Failure::new(Exit::NotFound, message)
     }
 
-    /// Ends with a code after the command has said itself what there was to say.
+    /// Ends with an exit code after the command has already printed its message.
     pub fn quiet(exit: Exit) -> Failure {
         Failure { exit, message: None, hint: None }
     }
@@ -99,12 +99,12 @@ impl Failure {
         self
     }
 
-    /// The exit code of a command that ran for us, as it is.
+    /// Passes on the exit code of a command that we ran.
     pub fn of_command(code: i32) -> Failure {
         Failure::quiet(Exit::Command(code))
     }
 
-    /// A file that could not be read or written.
+    /// A file could not be read or written.
     pub fn io(action: &str, path: &std::path::Path, source: io::Error) -> Failure {
         let exit = exit_of(kind_of_named(&source));
         if let Some(special) = NotRegular::behind(&source) {
@@ -114,7 +114,7 @@ impl Failure {
         Failure { hint, ..Failure::new(exit, format!("failed to {action} {}: {source}", path.display())) }
     }
 
-    /// Says what happened on stderr, in words or as one line of JSON.
+    /// Reports the failure on stderr, in words or as one line of JSON.
     pub fn report(&self, json: bool, color: bool) {
         let Some(message) = self.message.as_deref().map(suggestion::sentence) else { return };
         let hint = self.hint.as_deref().map(suggestion::sentence);
@@ -131,7 +131,7 @@ impl Failure {
     }
 }
 
-/// An error with its causes on one line, without saying twice what a cause only repeats.
+/// An error with its causes on one line. A cause that only repeats the text before it is left out.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(special) = NotRegular::behind(error) {
         return special.to_string();
@@ -161,7 +161,7 @@ const fn exit_of(kind: Kind) -> Exit {
     }
 }
 
-/// The reason if a file was not opened because of its owner.
+/// The reason why a file was not opened, if it is about the file's owner.
 fn of_ownership(error: &io::Error) -> Option<&os::ownership::Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -214,7 +214,7 @@ impl From<daemon::Error> for Failure {
     }
 }
 
-/// Writing to stdout: a reader that went away ends the command quietly.
+/// For writes to stdout: if the reader has gone away, the command ends quietly.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
@@ -269,7 +269,7 @@ mod tests {
         );
     }
 
-    /// The two faces agree on what a refusal is, whichever of them was asked.
+    /// The CLI and HTTP agree on the meaning of each refusal.
     #[test]
     fn a_refusal_has_the_exit_code_and_the_status_of_one_kind() {
         fn both<E>(make: impl Fn() -> E) -> (i32, u16)

@@ -26,13 +26,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often `--watch` looks for changes.
+/// How often `--watch` checks for changes.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Read documents into a vector database, and keep it up to date
 ///
-/// Reads new and changed files, splits them into passages and embeds these; skips unchanged files. After an interruption,
-/// run the same command again to continue. With `--watch` it stays and follows changes. Then: `windlass search "what you want to know"`.
+/// Reads new and changed files, splits them into passages and embeds them; skips unchanged files. After an
+/// interruption, run the same command again to continue. With `--watch` it keeps running and follows changes. Then:
+/// `windlass search "what you want to know"`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories, `http://` and `https://` addresses, or `-` for one document on stdin
@@ -65,7 +66,7 @@ pub struct Args {
     /// Remove documents whose files no longer exist
     #[arg(long)]
     prune: bool,
-    /// Stay, and ingest again whenever something changes, until Ctrl-C
+    /// Keep running, and ingest again whenever something changes, until Ctrl-C
     #[arg(long, conflicts_with_all = ["dry_run", "detach", "force", "title"])]
     watch: bool,
     /// Show what is new, changed and removed; write nothing
@@ -119,7 +120,7 @@ impl Args {
         }
     }
 
-    /// Syncs again and again: at once, and whenever something has changed.
+    /// Syncs repeatedly: immediately, and after each change.
     fn follow(&self, cx: &Context, options: &SyncOptions, command: &mut Command<'_>) -> Result<()> {
         let engine = cx.engine()?;
         let now = || engine.store().clock().monotonic();
@@ -136,7 +137,7 @@ impl Args {
                 });
                 follow.ended(0, now(), synced.is_ok());
                 match synced {
-                    // What can't be done at all is said as without `--watch`.
+                    // A failure that makes the sync impossible is reported as without `--watch`.
                     Err(failure) if !command.quiet || command.signals.stop_requested() => return Err(failure),
                     Err(failure) => {
                         failure
@@ -160,7 +161,7 @@ impl Args {
         }
     }
 
-    /// Says what a sync came to, if it is the first or did something. Documents that failed do not end it.
+    /// Prints the result of a sync if it is the first one or had work to do. Failed documents do not stop the watch.
     fn followed(&self, cx: &Context, ended: &Ended, quiet: bool, begun: Instant) -> Result<()> {
         match quiet && ended.groups.is_empty() && ended.removed == 0 {
             true => Ok(()),
@@ -171,7 +172,7 @@ impl Args {
     fn ended(&self, cx: &Context, ended: &Ended, begun: Instant) -> Result<()> {
         let plan = &ended.plan;
         if self.detach && !plan.at_work.is_empty() {
-            // Submitted before, perhaps without a worker running.
+            // The documents were submitted earlier, perhaps while no worker was running.
             serve::autostart(cx, self.no_autostart)?;
             if workers(cx)? == 0 {
                 cx.output.note(NOBODY);
@@ -223,12 +224,12 @@ impl Args {
     }
 }
 
-/// The command as the one who syncs.
+/// The command, as the owner of the sync.
 struct Command<'a> {
     args: &'a Args,
     cx: &'a Context,
     signals: Signals,
-    /// With `--watch`, after the first sync: says only what is done.
+    /// With `--watch`, after the first sync: print only what was done.
     quiet: bool,
 }
 
@@ -268,7 +269,7 @@ impl Driver for Command<'_> {
     }
 }
 
-/// This command, shown to processes that wait for a lock that it holds.
+/// This command as a lock holder, shown to processes that wait for the lock.
 pub fn holder() -> Holder {
     Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
 }
@@ -291,7 +292,7 @@ fn detached(cx: &Context, group: GroupId, no_autostart: bool) -> Result<()> {
     Ok(())
 }
 
-/// The command line as it was given, for a shell.
+/// The command line as typed, quoted for a shell.
 fn this_command() -> String {
     let words = std::env::args_os().skip(1).map(|it| quoted(&it.to_string_lossy()));
     std::iter::once("windlass".to_string()).chain(words).collect::<Vec<_>>().join(" ")

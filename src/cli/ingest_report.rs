@@ -1,4 +1,4 @@
-//! What `ingest` prints: the plan, and the result of the documents.
+//! What `ingest` prints: the plan, and the results.
 
 use super::{
     context::Context,
@@ -17,10 +17,10 @@ use crate::{
 };
 use std::{collections::HashMap, time::Duration};
 
-/// Lines of one kind that are printed one by one.
+/// How many entries of one kind are listed individually.
 const LINES: usize = 10;
 
-/// A plan in a few words, before the work.
+/// A short summary of the plan, before the work begins.
 pub fn plan(cx: &Context, plan: &SyncPlan) -> Result<()> {
     if cx.output.json {
         return cx.output.event(&serde_json::json!({
@@ -59,7 +59,7 @@ fn problems(cx: &Context, plan: &SyncPlan) {
     }
 }
 
-/// The commands that retry the first of these groups.
+/// Commands that retry the first of these groups.
 fn retries(groups: &[GroupId]) -> String {
     groups.iter().take(3).map(|it| format!("`windlass retry {it}`")).collect::<Vec<_>>().join(", ")
 }
@@ -88,7 +88,7 @@ fn counts(plan: &SyncPlan) -> String {
     }
 }
 
-/// A dry run: every document by name.
+/// A dry run: lists every document.
 pub fn plan_in_full(cx: &Context, plan: &SyncPlan) -> Result<()> {
     if cx.output.json {
         return cx.output.document(plan);
@@ -139,7 +139,7 @@ pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> 
     }
 }
 
-/// What the documents came to, how fast, and what to do next: `search` is the command that searches the database.
+/// The results, the speed, and what to do next. `search` is the command that searches the database.
 pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Result<()> {
     let Ended { plan, groups, retry, removed, report, .. } = ended;
     let removed = *removed;
@@ -185,7 +185,7 @@ pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Resu
     Ok(())
 }
 
-/// One line for each reason why documents have this status: with its document where it is one, else with how many there are.
+/// One line for each reason behind this status: the document if it is the only one, otherwise the number of documents.
 fn reasons(cx: &Context, report: &SyncReport, status: DocumentStatus) -> Result<()> {
     let (paint, mark, rest) = match status {
         DocumentStatus::Failed => (Paint::Bad, "failed", "more"),
@@ -214,7 +214,7 @@ fn reasons(cx: &Context, report: &SyncReport, status: DocumentStatus) -> Result<
     }
 }
 
-/// Documents of one status by their reason: the first of each, and how many more there are.
+/// The documents of one status, grouped by reason: the first document, and how many more there are.
 fn kinds(report: &SyncReport, status: DocumentStatus) -> Vec<(&DocumentOutcome, u64)> {
     let mut kinds: Vec<(&DocumentOutcome, u64)> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
@@ -245,7 +245,8 @@ fn pace(plan: &SyncPlan, report: &SyncReport, took: Duration) -> String {
     text
 }
 
-/// The vector database on disk with its log, in bytes. By their metadata: only SQLite opens the files.
+/// The size of the vector database and its write-ahead log on disk, in bytes. It comes from file metadata, because only
+/// SQLite opens the files.
 fn database_size(plan: &SyncPlan) -> Option<u64> {
     let mut log = plan.database.clone().into_os_string();
     log.push("-wal");

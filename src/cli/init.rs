@@ -65,7 +65,7 @@ impl Args {
     }
 }
 
-/// What is in a directory already may be anybody's work, so it does not become ours by an `init`.
+/// Refuses a directory that already has content, because it may belong to someone else.
 fn refuse_used(home: &Path) -> Result<()> {
     let mut entries = fs::read_dir(home).into_iter().flatten().flatten();
     if entries.all(|it| it.file_name() == IGNORED) {

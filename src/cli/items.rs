@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where items come from; both may be given.
+/// The sources of items; both can be given.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Items {
     /// The items, one run each; write one that begins with a dash as `--items=-x`
@@ -23,7 +23,7 @@ pub struct Items {
 }
 
 impl Items {
-    /// The list that they come from, for messages.
+    /// The source of the list, for messages.
     pub fn list(&self) -> String {
         match &self.items_from {
             Some(path) if path == Path::new("-") => "the list on stdin".to_string(),
@@ -32,7 +32,7 @@ impl Items {
         }
     }
 
-    /// All items in order; None when none were asked for.
+    /// All items in order. None if no source was given.
     pub fn read(&self) -> Result<Option<Vec<String>>> {
         let mut items = self.items.clone();
         match &self.items_from {
@@ -44,12 +44,12 @@ impl Items {
     }
 }
 
-/// Bytes of a list, of one item, and how many items a list may have: what has no end must not take all memory.
+/// Limits: bytes of a list, bytes of one item, and number of items. An endless input must not use up all memory.
 const LIST_MOST: usize = 256 << 20;
 const ITEM_MOST: usize = 1 << 20;
 const ITEMS_MOST: usize = 10_000_000;
 
-/// The text of a list, without the mark that some editors put before it.
+/// The text of a list, without a byte order mark.
 fn text(path: &Path) -> Result<String> {
     let failed = |error| Failure::io("read items from", path, error);
     let bytes = match path == Path::new("-") {
@@ -59,14 +59,14 @@ fn text(path: &Path) -> Result<String> {
     decoded(&bytes?, path)
 }
 
-/// Opens a list. A fifo or a device under a name of its own is not waited for; a pipe that the shell has opened and names by
-/// its descriptor (`<(...)`) was meant.
+/// Opens a list. A named fifo or device is refused instead of waited for. A pipe that the shell opened and passes by
+/// its descriptor (`<(...)`) is accepted.
 fn open(path: &Path) -> io::Result<File> {
     let opened_before = ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|it| path.starts_with(it));
     if opened_before { File::open(path) } else { regular_file::open(path) }
 }
 
-/// Reads to the end, unless the whole, one line or the count of lines gets larger than allowed.
+/// Reads to the end. Fails if the whole, one line or the number of lines exceeds its limit.
 fn bounded(mut from: impl Read, path: &Path, (list, item, items): (usize, usize, usize)) -> Result<Vec<u8>> {
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 1 << 16]);
     let (mut line, mut lines) = (0, 0);
@@ -113,7 +113,7 @@ fn decoded(bytes: &[u8], path: &Path) -> Result<String> {
     })
 }
 
-/// One path a line, from a file or stdin (`-`).
+/// Reads one path per line from a file, or from stdin for `-`.
 pub fn path_lines(path: &Path) -> Result<Vec<String>> {
     Ok(text(path)?.lines().map(str::to_string).filter(|it| !it.is_empty()).collect())
 }

@@ -65,18 +65,18 @@ impl Args {
     }
 }
 
-/// This process as the holder of a key.
+/// This process as a lock holder.
 pub fn this_process() -> Holder {
     Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
 }
 
-/// This user and process, for the history.
+/// This user and process, as recorded in the history.
 pub fn this_user() -> String {
     let user = rustix::process::getuid().as_raw();
     format!("{} (uid {user}), process {}", user_name(), std::process::id())
 }
 
-/// What this user is called on this machine.
+/// The name of this user on this machine.
 pub fn user_name() -> String {
     let name = std::env::var("USER").ok().filter(|it| !it.is_empty());
     ownership::name_of(rustix::process::getuid().as_raw()).or(name).unwrap_or_else(|| "a user".to_string())
@@ -143,7 +143,8 @@ fn hold(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>, argv: &[OsStr
     let every = engine.options().lock_ttl.duration() / 4;
     let mut lost = false;
     let code = run_in_foreground(argv, guard.file(), every, || {
-        // Forced away: the file lock still excludes. The command does not notice; the user gets a warning.
+        // The key was taken away by force. The file lock still excludes other processes, and the command does not
+        // notice; warn the user.
         if !lost && matches!(guard.refresh(), Ok(false)) {
             lost = true;
             cx.output.warn(format!("the lock `{key}` was taken away by force"));
@@ -161,7 +162,7 @@ fn hold(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>, argv: &[OsStr
     }
 }
 
-/// Takes a key for this command; says which holder it waits for.
+/// Takes a key for this command. Reports which holder it waits for.
 pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result<crate::engine::KeyGuard> {
     let engine = cx.engine()?;
     match engine.hold_key(key, this_process(), LockWait::No) {
@@ -173,7 +174,7 @@ pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result
     }
 }
 
-/// No process holds the key; its row may still exist.
+/// The failure if no process holds the key. Its row may still exist.
 fn unheld(engine: &Engine, key: &ResourceKey) -> Result<Failure> {
     Ok(match engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))? {
         Some(_) => Failure::new(Exit::Conflict, format!("no process holds `{key}`; its row expires within a minute"))

@@ -45,9 +45,9 @@ pub struct Args {
 }
 
 const LOOK: Duration = Duration::from_millis(100);
-/// Runs that are read at once.
+/// How many runs are read at once.
 const RUNS: usize = 200;
-/// Columns of an item in a heading.
+/// The width of an item in a heading, in columns.
 const ITEM: usize = 60;
 
 fn step_or_name(text: &str) -> Result<Name, String> {
@@ -57,7 +57,7 @@ fn step_or_name(text: &str) -> Result<Name, String> {
     }
 }
 
-/// Up to where each stream of each attempt was shown.
+/// How much of each stream of each attempt was already shown, in bytes.
 type Shown = HashMap<(Token, &'static str), u64>;
 
 impl Args {
@@ -87,7 +87,7 @@ impl Args {
             }
             Name::Run(id) => printer.run(id)?,
             Name::Group(id) => {
-                // There may be none of it.
+                // Fails if the group does not exist.
                 cx.store()?.read(|tx| crate::store::group::detail(tx, id))?;
                 let mut after = None;
                 loop {
@@ -133,18 +133,18 @@ fn from_cache(first: StepId, steps: u64) -> String {
     format!("{all} {are} from the cache and printed nothing; `windlass logs {first}` shows what made the result")
 }
 
-/// Prints logs under headings.
+/// Prints logs with headings.
 struct Printer<'a> {
     cx: &'a Context,
     args: &'a Args,
-    /// Whether attempts have headings although they are alone in a pipe.
+    /// Print a heading even for a single attempt in a pipe.
     headings: bool,
-    /// The attempt whose heading was printed last.
+    /// The attempt of the last heading.
     headed: Option<(StepId, Token)>,
-    /// Whether the last line is complete.
+    /// Whether the last line was complete.
     at_start: bool,
     any: bool,
-    /// The first step that was taken from the cache, and how many were.
+    /// The first step whose result came from the cache, and the number of such steps.
     from_cache: Option<(StepId, u64)>,
 }
 
@@ -170,7 +170,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// A step that was taken from the cache printed nothing: shows what the step printed that made the result.
+    /// A step whose result came from the cache printed nothing. Shows the output of the step that produced the result.
     fn cached(&mut self, id: StepId) -> Result<()> {
         let store = self.cx.store()?;
         let Some(origin) = store.read(|tx| read::cached_from(tx, id))? else {
@@ -189,7 +189,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// Shows a step as it prints, until it has ended.
+    /// Shows the output of a step while it runs, until it ends.
     fn follow(&mut self, id: StepId) -> Result<()> {
         let (cx, store) = (self.cx, self.cx.store()?);
         let signals = Signals::install()?;
@@ -223,13 +223,13 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// What an attempt that runs on this machine has printed since the last look.
+    /// Shows the new output of an attempt that is running on this machine.
     fn show_running(&mut self, shown: &mut Shown, step: StepId) -> Result<()> {
         for (token, dir) in WorkDir::of_step(self.cx.engine()?.home(), step) {
             for (number, stream) in [(1, "stdout"), (2, "stderr")] {
                 let position = shown.get(&(token, stream)).copied().unwrap_or(0);
                 let Some((from, mut body)) = live::read_from(&dir, number, position) else { continue };
-                // The rest of a letter comes with the next piece.
+                // The remaining bytes of a character come with the next read.
                 if let Err(error) = std::str::from_utf8(&body)
                     && error.error_len().is_none()
                     && error.valid_up_to() > 0
@@ -243,7 +243,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// Shows the part of a log that was not shown yet.
+    /// Shows the part of a log that has not been shown yet.
     fn show_new(&mut self, shown: &mut Shown, mut log: LogText) -> Result<()> {
         if self.args.stream.as_deref().is_some_and(|it| it != log.stream) {
             return Ok(());
@@ -263,7 +263,7 @@ impl Printer<'_> {
         self.show(step, &details.run.item, &attempts, log, before)
     }
 
-    /// `before`: bytes of the stream that were shown already.
+    /// `before`: the bytes of the stream that were already shown.
     fn show(&mut self, step: &StepRow, item: &str, attempts: &[Attempt], mut log: LogText, before: u64) -> Result<()> {
         if self.args.stream.as_deref().is_some_and(|it| it != log.stream) {
             return Ok(());
@@ -296,7 +296,7 @@ impl Printer<'_> {
         }
         self.at_start = log.body.last().is_none_or(|it| *it == b'\n');
         match out.width {
-            // A terminal must not obey what a step printed.
+            // The output of a step must not be able to control the terminal.
             Some(_) => out.bytes(plain_lines(&log.text).as_bytes()),
             None => out.bytes(&log.body),
         }

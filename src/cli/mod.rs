@@ -1,7 +1,7 @@
-//! One file per command; output for people or `--json`; failures and exit codes.
+//! The command line: one file per command; output for people or as `--json`; failures and exit codes.
 //!
-//! Data goes to stdout, messages go to stderr. The fields of `--json` are promises (`docs/json.md`), and so are the exit
-//! codes (`failure.rs`). Nothing asks a question unless a person sits at the terminal.
+//! Data goes to stdout, messages go to stderr. The fields of `--json` are promises (`docs/json.md`), and so are the
+//! exit codes (`failure.rs`). Commands ask questions only if a person sits at the terminal.
 //!
 //! May import: everything on the floors below. Never: writes SQL or decides what the engine decides.
 
@@ -144,13 +144,13 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// Runs the command of the command line. Returns the exit code of the process.
+/// Parses and runs the command line. Returns the exit code of the process.
 pub fn main() -> i32 {
     complete::answer();
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
-            // It repeats what was typed, which can be the name of a file.
+            // The error message repeats what was typed, which may be a file name.
             let typed = std::env::args_os().map(|it| it.to_string_lossy().into_owned());
             let shown: Vec<String> = typed.map(|it| printable::printable(&it).into_owned()).collect();
             if error.kind() == ErrorKind::InvalidUtf8 {
@@ -158,7 +158,7 @@ pub fn main() -> i32 {
             }
             let error = CommandLine::try_parse_from(&shown).err().unwrap_or(error);
             let error = tip::tried(error, &shown, |it| CommandLine::try_parse_from(it));
-            // A reader that went away while the help was printed is no error.
+            // A reader that went away while the help was printed is not an error.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
         }
@@ -181,7 +181,7 @@ pub fn main() -> i32 {
     }
 }
 
-/// Names the argument that is not UTF-8; clap only says that there is one.
+/// Names the argument that is not UTF-8; clap only reports that one exists.
 fn not_utf8() -> i32 {
     let bad = std::env::args_os().skip(1).find(|it| it.to_str().is_none()).unwrap_or_default();
     let bad = bad.to_string_lossy();
@@ -192,7 +192,7 @@ fn not_utf8() -> i32 {
 }
 
 impl Command {
-    /// `status` says by itself what is wrong.
+    /// `status` reports such problems itself.
     fn only_reads(&self) -> bool {
         use Command::*;
         matches!(self, Workers | List(_) | Show(_) | Why(_) | Logs(_) | Events(_))
@@ -252,10 +252,10 @@ mod tests {
         CommandLine::command().debug_assert();
     }
 
-    /// What a program typed between backticks would be, with something for what stands in braces or capitals.
+    /// The commands that a program would build from a text between backticks, with sample values for placeholders.
     fn readings(text: &str) -> Vec<Vec<String>> {
         let text = [" > ", " | ", " && "].iter().fold(text, |text, it| text.split(it).next().unwrap_or_default());
-        // A flag that may be missing stands directly at a word.
+        // An optional flag directly follows a word.
         let text = text.replace("{flag}", "").replace("{of_database}", "").replace("documents{}", "documents");
         let mut words: Vec<String> = vec!["windlass".to_string(), String::new()];
         let mut quote = None;
@@ -282,7 +282,7 @@ mod tests {
         entries.flat_map(inside).filter(|it| it.extension().is_some_and(|it| it == "rs" || it == "md")).collect()
     }
 
-    /// The text of a program without the breaks in its strings and comments.
+    /// The text of a program with the line breaks in its strings and comments removed.
     fn joined(text: &str) -> String {
         let mut joined = String::new();
         for line in text.lines() {
@@ -309,7 +309,7 @@ mod tests {
                 }
                 seen += 1;
                 let readings = readings(command);
-                // A mention of a command or an option alone is no whole command.
+                // A command name or option on its own is only a mention, not a whole command.
                 let is_mention = !command.contains(['\'', '"', '{']);
                 let works = |it: &Vec<String>| match CommandLine::try_parse_from(it).map_err(|it| it.kind()) {
                     Ok(_) | Err(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand) => {

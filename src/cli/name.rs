@@ -1,4 +1,4 @@
-//! Names whose first letter says what they name: `g12`, `r34`, `s56`.
+//! Ids with a letter that gives their kind: `g12`, `r34`, `s56`.
 
 use super::failure::Failure;
 use crate::model::{GroupId, RunId, StepId, WorkerId};
@@ -40,7 +40,7 @@ impl Name {
         }
     }
 
-    /// What a command says to a kind of name that it has no use for.
+    /// The error of a command that does not accept this kind of id.
     pub fn refused(self, verb: &str, instead: &str) -> Failure {
         Failure::usage(format!("can't {verb} {self}")).hint(instead)
     }

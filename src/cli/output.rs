@@ -1,4 +1,4 @@
-//! What a command prints: data to stdout, messages to stderr; for people, or `--json` for programs.
+//! What a command prints: data to stdout, messages to stderr; for people, or as `--json` for programs.
 
 use super::{failure::Result, suggestion, table::Table};
 use crate::{
@@ -13,27 +13,27 @@ use std::{
     sync::OnceLock,
 };
 
-/// The width if the terminal does not report one, in columns.
+/// The width in columns if the terminal does not report one.
 const USUAL_WIDTH: usize = 100;
 const USUAL_HEIGHT: usize = 24;
 
-/// How to print, decided once from the flags, the environment and what stdout is.
+/// How to print. Decided once, from the flags, the environment and the kind of stdout.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     pub json: bool,
     pub quiet: bool,
     pub verbose: bool,
-    /// Times by the calendar, in UTC.
+    /// Print absolute times in UTC.
     pub utc: bool,
-    /// Whether stdout gets colour.
+    /// Whether stdout is coloured.
     pub color: bool,
-    /// Whether stderr gets colour, and moving progress bars.
+    /// Whether stderr is coloured and has moving progress bars.
     pub lively: bool,
-    /// Columns that a line may take; None for a pipe, where nothing is cut.
+    /// The width of a line in columns. None for a pipe, where nothing is cut.
     pub width: Option<usize>,
 }
 
-/// What a piece of text is, to be coloured on a terminal.
+/// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
     Bold,
@@ -59,9 +59,9 @@ impl Output {
         }
     }
 
-    /// One line of data. What texts of others have in them that would steer a terminal is shown instead.
+    /// Prints one line of data. Control characters in foreign text are shown, not sent to the terminal.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
-        // An empty line before it is ours.
+        // A leading empty line is our own.
         let text = text.as_ref();
         let rest = text.trim_start_matches('\n');
         let pieces = rest.split(mark()).map(printable).collect::<Vec<_>>();
@@ -75,12 +75,12 @@ impl Output {
         Ok(())
     }
 
-    /// One line of our own words for people, whose suggested commands can be typed as they stand.
+    /// Prints one line of our own advice. Suggested commands in it can be typed as they are.
     pub fn advice(&self, text: impl AsRef<str>) -> Result<()> {
         self.line(suggestion::sentence(text.as_ref()))
     }
 
-    /// Data as it is, without an added line end.
+    /// Prints data unchanged, without adding a newline.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
@@ -88,7 +88,7 @@ impl Output {
         Ok(())
     }
 
-    /// One JSON document: over several lines for a person who looks at it, on one line for a program.
+    /// Prints one JSON document: on several lines for a person, on one line for a program.
     pub fn document(&self, value: &impl Serialize) -> Result<()> {
         let text = match self.width {
             Some(_) => serde_json::to_string_pretty(value),
@@ -97,13 +97,13 @@ impl Output {
         self.written(&printable_json(&text.map_err(io::Error::other)?))
     }
 
-    /// One JSON document on a line of its own: an event in a stream.
+    /// Prints one JSON document on one line: an event of a stream.
     pub fn event(&self, value: &impl Serialize) -> Result<()> {
         self.written(&printable_json(&serde_json::to_string(value).map_err(io::Error::other)?))?;
         Ok(io::stdout().lock().flush()?)
     }
 
-    /// One line of data that must be seen at once.
+    /// Prints one line of data and flushes it.
     pub fn flushed(&self, text: impl AsRef<str>) -> Result<()> {
         self.line(text)?;
         io::stdout().lock().flush()?;
@@ -117,14 +117,14 @@ impl Output {
         Ok(())
     }
 
-    /// A message for people, on stderr; `--quiet` drops it, `--json` too.
+    /// Prints a message for people on stderr. `--quiet` and `--json` suppress it.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {
             stderr::say(suggestion::sentence(text.as_ref()));
         }
     }
 
-    /// A message that even `--quiet` lets through.
+    /// Prints a message on stderr that `--quiet` does not suppress.
     pub fn warn(&self, text: impl AsRef<str>) {
         let (yellow, plain) = if self.lively { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
         stderr::say_under(&format!("{yellow}warning:{plain} "), suggestion::sentence(text.as_ref()));
@@ -145,19 +145,19 @@ impl Output {
     }
 }
 
-/// What stands for `ESC [` in our own texts until they are written. It is new in every process, so that no text of others
-/// can have it.
+/// Replaces `ESC [` in our own texts until they are written. It is random in each process, so that foreign text can't
+/// contain it.
 fn mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();
     MARK.get_or_init(|| format!("\u{1}{:016x}\u{2}", RandomState::new().hash_one(std::process::id())))
 }
 
-/// Whether a person sits at stdin, so that a question could be answered.
+/// Whether a person sits at stdin and can answer a question.
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks a yes-or-no question on stderr; anything but yes is no.
+/// Asks a yes-or-no question on stderr. Anything but yes means no.
 pub fn ask(question: &str) -> bool {
     stderr::ask(&format!("{question} [y/N] "));
     let mut answer = String::new();
@@ -173,7 +173,7 @@ fn terminal_width() -> usize {
     told.or_else(columns_variable).unwrap_or(USUAL_WIDTH).max(20)
 }
 
-/// Rows and columns of the terminal at stderr, as they are now.
+/// The current rows and columns of the terminal at stderr.
 pub fn stderr_size() -> (usize, usize) {
     let told = termios::tcgetwinsize(io::stderr()).ok().filter(|it| it.ws_col > 0);
     let rows = told.map_or(USUAL_HEIGHT, |it| usize::from(it.ws_row).max(3));

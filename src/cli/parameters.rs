@@ -1,4 +1,4 @@
-//! The parameters of a submission: a set by its id, and single values over it.
+//! The parameters of a submission: a set, overridden by single values.
 
 use super::{
     context::Context,
@@ -26,7 +26,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The parameters as templates see them.
+    /// The parameters, as templates see them.
     pub fn read(&self, cx: &Context) -> Result<Value> {
         let mut params = match &self.params {
             Some(id) => find(cx, id)?.config,
@@ -35,7 +35,8 @@ impl Parameters {
         for assignment in &self.param {
             assign(&mut params, assignment)?;
         }
-        // In a parameter set this is a vector database; its steps lock the file by this one path, however it was named.
+        // In a parameter set this is a vector database. Its steps lock the file by this one path, whatever name was
+        // used.
         if self.params.is_some()
             && let Some(path) = params.pointer_mut("/store/path")
             && let Some(name) = path.as_str()
@@ -70,7 +71,7 @@ fn assign(params: &mut Value, assignment: &str) -> Result<()> {
     Ok(())
 }
 
-/// The value of `name:=text`. A number that would lose digits stays a text.
+/// The value of `name:=text`. A number that would lose digits stays a string.
 fn json(name: &str, text: &str) -> Result<Value> {
     serde_json::from_slice(&keep_digits(text.as_bytes())).map_err(|error| {
         let said = format!("the value of parameter `{name}` is not JSON: {error}");
@@ -78,7 +79,7 @@ fn json(name: &str, text: &str) -> Result<Value> {
     })
 }
 
-/// A parameter set by its id, or from a file.
+/// Finds a parameter set by id, or reads it from a file.
 pub fn find(cx: &Context, id: &str) -> Result<ParameterSet> {
     if id.contains('/') || id.ends_with(".yaml") || id.ends_with(".yml") {
         return Ok(parameter_sets::read(Path::new(id))?);
@@ -95,7 +96,7 @@ pub fn find(cx: &Context, id: &str) -> Result<ParameterSet> {
     })
 }
 
-/// Every parameter set of the home and the built-in one, by id.
+/// All parameter sets of the home and the built-in one, sorted by id.
 pub fn all(cx: &Context) -> Result<Vec<ParameterSet>> {
     Ok(parameter_sets::all(&cx.settings()?.home)?.into_iter().map(|it| it.set).collect())
 }

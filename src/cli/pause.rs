@@ -16,7 +16,7 @@ impl Args {
     }
 }
 
-/// Pauses or resumes; a name like `g12` is a group, anything else a step type.
+/// Pauses or resumes. A name like `g12` is a group; anything else is a step type.
 pub fn set(cx: &Context, target: &str, paused: bool) -> Result<()> {
     let engine = cx.engine()?;
     let group = target.strip_prefix('g').filter(|it| it.parse::<i64>().is_ok()).and_then(|_| target.parse().ok());

@@ -15,18 +15,18 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// More stages than these share one bar.
+/// If there are more stages than this, one bar shows them all.
 const BARS: usize = 8;
-/// Columns of a bar, and between its parts.
+/// The width of a bar, and the space between its parts, in columns.
 const LONGEST: usize = 30;
 const SHORTEST: usize = 5;
 const GAP: usize = 2;
-/// Columns that a name keeps, if it needs them.
+/// The columns reserved for a name that needs them.
 const NAME: usize = 8;
 const LIVELY: Duration = Duration::from_millis(150);
 const EVENTS: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_secs(5);
-/// Looking takes at most one part in this many of the time.
+/// Reading progress takes at most 1/20 of the time.
 const SHARE: u32 = 20;
 
 pub struct Progress<'a> {
@@ -36,9 +36,9 @@ pub struct Progress<'a> {
     look: Look,
     next: Instant,
     last: Option<(read::Progress, Option<String>)>,
-    /// Deferred steps of the group, for people, and when to look for them again.
+    /// Deferred steps of the group, in words, and when to look for them again.
     no_room: Option<String>,
-    /// A step of the group that waits for an approval, for people.
+    /// A step of the group that waits for an approval, in words.
     question: Option<String>,
     look_for_room: Instant,
 }
@@ -77,7 +77,7 @@ impl<'a> Progress<'a> {
         Progress { engine, group, output, look, next, last: None, no_room: None, question: None, look_for_room }
     }
 
-    /// Bars on a terminal, and nothing anywhere else.
+    /// Shows bars on a terminal, and nothing elsewhere.
     pub fn on_terminal(cx: &Context, engine: &'a Engine, group: GroupId) -> Result<Progress<'a>> {
         match cx.output.lively && !cx.output.quiet {
             true => Progress::new(cx, engine, group),
@@ -85,7 +85,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Call it often; it reads and prints only when due.
+    /// To be called often. It reads and prints only when due.
     pub fn tick(&mut self) -> Result<()> {
         let now = Instant::now();
         if now < self.next {
@@ -147,14 +147,14 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    /// From now on nothing moves: no time is left that anybody could wait for.
+    /// Stops showing times, because there is nothing left to wait for.
     pub fn still(&mut self) {
         if let Look::Bars { stages, .. } = &self.look {
             draw(stages, None, Instant::now(), true);
         }
     }
 
-    /// Shows the last state once more, and leaves the bars standing.
+    /// Shows the final state and leaves the bars on the screen.
     pub fn finish(&mut self) {
         if let Look::Bars { tally, stages } = &mut self.look {
             if self.engine.store().read(|tx| tally.advance(tx)).is_ok() {
@@ -173,18 +173,18 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// One stage: how much of it is done, and since when this process looks.
+/// One stage: how much of it is done, and since when this process has watched it.
 struct Stage {
     name: String,
     total: i64,
     begun: Instant,
-    /// What was already done at the first look: it says nothing about the pace.
+    /// What was already done at the first look. It says nothing about the speed.
     before: i64,
     done: i64,
     failed: i64,
 }
 
-/// A stage for each step of the workflow; one for all where there are many.
+/// One stage for each step of the workflow, or a single one if there are too many.
 fn stages(tally: &Tally, runs: i64, most: usize) -> Vec<Stage> {
     let begun = Instant::now();
     let stage = |name: &str, total: i64| Stage { name: name.to_string(), total, begun, before: 0, done: 0, failed: 0 };
@@ -218,14 +218,14 @@ fn draw(stages: &[Stage], below: Option<&str>, now: Instant, ended: bool) {
 }
 
 impl Stage {
-    /// `parse  ██████░░░░  1,204/5,000  3 m 20 s left  12/s  2 failed`, in less than `columns`. What does not fit goes: the
-    /// bar, the end of the name, then from the right.
+    /// `parse  ██████░░░░  1,204/5,000  3 m 20 s left  12/s  2 failed`, in less than `columns`. If it does not fit, the
+    /// bar goes first, then the end of the name, then the rest from the right.
     fn line(&self, widest: usize, columns: usize, took: Duration, ended: bool) -> String {
         let mut tail = vec![format!("{}/{}", number_of(self.done.max(0) as u64), number_of(self.total.max(0) as u64))];
         if self.failed > 0 {
             tail.push(format!("{} failed", number_of(self.failed as u64)));
         }
-        // Only work done here predicts how long the rest takes.
+        // Only work done while watching predicts the remaining time.
         let (here, rest) = (self.done - self.before, self.total - self.done);
         if !ended && here > 0 && rest > 0 && took > Duration::ZERO {
             let left = took.as_secs_f64() / here as f64 * rest as f64;
@@ -233,7 +233,7 @@ impl Stage {
             let pace = format!("{:.0}/s", here as f64 / took.as_secs_f64());
             tail.extend(Some(pace).filter(|it| it != "0/s"));
         }
-        // The last column stays free: a terminal may go to the next line there.
+        // The last column stays free, because some terminals wrap there.
         let room = columns.saturating_sub(1);
         let least = widest.min(NAME);
         while tail.len() > 1 && least + GAP + width(&tail.join("  ")) > room {

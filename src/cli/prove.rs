@@ -16,9 +16,9 @@ use std::{
 
 /// Torture windlass on this disk, and check that nothing is lost
 ///
-/// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside each critical
-/// moment, fills a small disk in memory under some of them (never yours), then finishes all work and checks every promise from
-/// outside. Your own data is not touched.
+/// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside each
+/// critical moment, fills a small disk in memory under some of them (never yours), then finishes all work and checks
+/// every promise from outside. Your own data is not touched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// End after killing this many processes
@@ -33,8 +33,8 @@ pub struct Args {
     /// End after this many seconds, however many processes were killed
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// A directory that is empty or not there yet, on the disk to prove; it is kept [default: a temporary one, on the
-    /// disk of the home directory]
+    /// A directory that is empty or does not exist yet, on the disk to test; it is kept [default: a temporary one, on
+    /// the disk of the home directory]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -82,7 +82,7 @@ impl Args {
     }
 }
 
-/// A new directory on the disk of the home, which need not be there yet.
+/// A new directory on the disk of the home, which may not exist yet.
 fn temporary(home: &Path) -> Result<PathBuf> {
     let near = home.ancestors().find(|it| it.is_dir()).unwrap_or(Path::new("/"));
     let made = tempfile::Builder::new().prefix("prove-").tempdir_in(near);
@@ -107,7 +107,7 @@ fn watch(drill: &Drill, output: &Output) -> Result<Report> {
     draw("torturing", killed);
     let report = prove::run(drill, &mut |progress| match progress {
         Progress::Killed { done, of } => {
-            // Those on the small disk come first.
+            // Kills on the small disk come first.
             killed = drill.kills.saturating_sub(of) + done;
             draw("torturing", killed);
         }
@@ -174,5 +174,5 @@ fn show(report: &Report, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Violations of one kind that are printed at most; `--json` has all.
+/// The most violations of one kind that are printed; `--json` has all.
 const MOST: usize = 10;

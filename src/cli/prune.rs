@@ -15,9 +15,9 @@ use std::cell::Cell as StdCell;
 
 /// Remove old groups with their runs, logs and history
 ///
-/// `windlass worker` does so by itself once an hour. Files that commands left in their output directory stay (see `windlass
-/// show STEP --file`), and so do the intermediate results of current documents, unless `--outputs` is given. Keys of `--key`
-/// are kept for ever.
+/// `windlass worker` does so automatically once an hour. Files that commands left in their output directory stay (see
+/// `windlass show STEP --file`), and so do the intermediate results of current documents, unless `--outputs` is given.
+/// Keys of `--key` are kept for ever.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Remove groups that ended longer ago than this, such as 7d [default: the setting `keep`]
@@ -34,7 +34,7 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// Groups that a dry run lists at most.
+/// The most groups that a dry run lists.
 const LISTED: usize = 1_000;
 
 impl Args {

@@ -63,7 +63,7 @@ impl Args {
     }
 }
 
-/// Warns about omitted parts and about work that will resume: a backup may come from another person.
+/// Warns about omitted parts, and about work that will resume, because a backup may come from another person.
 fn warn(cx: &Context, restored: &Restored) {
     let out = &cx.output;
     if !restored.settings_dropped.is_empty() {
@@ -122,5 +122,5 @@ fn named(all: impl ExactSizeIterator<Item = String>) -> String {
     format!("{}{more}", all.take(SHOWN).collect::<Vec<_>>().join(", "))
 }
 
-/// Groups, hooks and databases that are named.
+/// How many groups, hooks and databases are named.
 const SHOWN: usize = 5;

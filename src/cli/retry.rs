@@ -62,7 +62,7 @@ impl Args {
         tell(cx, group, reopened, said, changed)
     }
 
-    /// The group of what is retried, and the definition that it has; None where there is no such thing, which the retry says.
+    /// The group of the id, and its definition. None if the id does not exist; the retry then reports it.
     fn subject(&self, engine: &Engine) -> Result<(GroupId, Option<DefinitionId>)> {
         let store = engine.store();
         let (group, run) = match self.id {
@@ -85,7 +85,7 @@ impl Args {
     }
 }
 
-/// The workflow file, if it is another one by now, as seen from here. A file that can't be read has not changed.
+/// The workflow file, if it has changed since the submission. A file that can't be read from here counts as unchanged.
 fn changed_file(cx: &Context, engine: &Engine, group: GroupId, used: DefinitionId) -> Result<Option<String>> {
     let read = |file: &Path| read_workflow(cx, file).ok().map(|it| it.0);
     let file = engine.changed_file(group, used, read)?;
@@ -93,7 +93,8 @@ fn changed_file(cx: &Context, engine: &Engine, group: GroupId, used: DefinitionI
     Ok(file.map(|it| it.strip_prefix(&here).unwrap_or(&it).to_string_lossy().into_owned()))
 }
 
-/// The run or step stands otherwise than failed or cancelled; what did fail in its group has its own command.
+/// Explains that the run or step did not fail and was not cancelled. Failures elsewhere in its group have their own
+/// command.
 fn nothing(cx: &Context, id: Name, group: GroupId) -> Result<()> {
     let store = cx.store()?;
     let status = match id {

@@ -46,7 +46,7 @@ impl Args {
                 if self.what.is_dry_run() {
                     return plan(cx, &submission);
                 }
-                // Before anything is submitted that could not be worked on.
+                // Checked before the submission, because work that can't run should not be submitted.
                 check_needs(Needs::Work)?;
                 match submit(cx, submission)? {
                     Submitted { gone: Some(status), .. } => return exit_of([status].into_iter()),
@@ -59,7 +59,7 @@ impl Args {
     }
 }
 
-/// Submits for this process alone to begin with; a key that was used before leads to its group.
+/// Submits the group for this process alone at first. If the key was used before, returns the group of that submission.
 fn submit(cx: &Context, submission: Submission) -> Result<Submitted> {
     let runs = submission.items.len();
     let engine = cx.engine()?;

@@ -19,9 +19,9 @@ use std::{fs, path::Path, path::PathBuf};
 
 /// Start workflows on a schedule, or when files arrive: add, list, pause and run schedules
 ///
-/// `windlass serve` and `windlass worker` fire them. The times are in the workflow file:
-/// `schedule: { cron: "0 2 * * *", zone: Europe/Berlin }` or `schedule: { every: 15m }`. With
-/// `on: { files: /inbox, match: "*.pdf" }` instead, each file that comes or changes starts a run.
+/// `windlass serve` and `windlass worker` fire them. The times are in the workflow file: `schedule: { cron: "0 2 * *
+/// *", zone: Europe/Berlin }` or `schedule: { every: 15m }`. With `on: { files: /inbox, match: "*.pdf" }` instead, each
+/// new or changed file starts a run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -30,7 +30,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Add the schedule or the watched directory of a workflow file, or replace the one of its name
+    /// Add the schedule or watched directory of a workflow file, or replace the one with the same name
     Add(Add),
     /// List the schedules, when each fires next, and its last firing
     List,
@@ -40,7 +40,7 @@ enum Command {
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
     },
-    /// Stop firing until it is resumed
+    /// Stop firing until the schedule is resumed
     Pause {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
@@ -52,13 +52,13 @@ enum Command {
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
     },
-    /// Start the workflow now, whatever the time is; one that watches a directory, for all files in it
+    /// Start the workflow now, regardless of its schedule; for a watched directory, with all files in it
     Run {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
     },
-    /// Start the workflow for each of its past times at which it did not start
+    /// Start the workflow for each past time at which it did not start
     Backfill {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
@@ -70,7 +70,7 @@ enum Command {
         #[arg(long, value_name = "TIME", value_parser = moment)]
         to: Option<Timestamp>,
     },
-    /// Remove a schedule; what it started stays
+    /// Remove a schedule; the groups that it started stay
     Remove {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]

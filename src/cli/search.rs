@@ -34,8 +34,8 @@ pub struct Args {
     /// Only passages that match, such as 'source = "manuals" and page < 10'
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
-    /// The lowest cosine, from 0 to 1, of a passage that has no word of the query; 0 shows the nearest, however far [default:
-    /// the setting `search.min_score`]
+    /// The lowest cosine, from 0 to 1, of a passage that contains no word of the query; 0 shows the nearest passages,
+    /// however far [default: the setting `search.min_score`]
     #[arg(long, value_name = "COSINE")]
     min_score: Option<Score>,
 }
@@ -86,7 +86,7 @@ fn show(output: &Output, at: usize, hit: &Hit) -> Result<()> {
     output.line("")
 }
 
-/// What to do where nothing was found.
+/// A suggestion if nothing was found.
 fn nothing(found: &view::Found, asked: Option<&str>) -> String {
     let place = format!("nothing found in {} of `{}`", count(found.documents, "document"), found.database);
     match (found.mode, found.min_score) {
@@ -102,13 +102,13 @@ fn nothing(found: &view::Found, asked: Option<&str>) -> String {
     }
 }
 
-/// The database as the last word of a command, unless it is that of the settings.
+/// The database as the last word of a command. Empty if it is the default.
 fn of_database(asked: Option<&str>) -> String {
     asked.map(|it| format!(" {}", quoted(it))).unwrap_or_default()
 }
 
-/// The snippet in lines of at most `most` columns, cut between words. The words that match are bold where there is colour;
-/// else the text has only its own characters.
+/// The snippet in lines of at most `most` columns, split between words. Matching words are bold if the terminal has
+/// colour; foreign text can't add styles.
 fn folded(output: &Output, hit: &Hit, most: usize) -> Vec<String> {
     let snippet = &hit.snippet;
     let (mut lines, mut line, mut taken) = (Vec::new(), String::new(), 0);
@@ -133,7 +133,7 @@ fn folded(output: &Output, hit: &Hit, most: usize) -> Vec<String> {
     lines
 }
 
-/// Where the words of a text stand.
+/// The positions of the words in a text.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.split_whitespace().map(|it| {
         let start = it.as_ptr() as usize - text.as_ptr() as usize;
@@ -141,7 +141,7 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// A word as it is printed, and how many columns it takes: style takes none.
+/// A word as printed, and its width in columns. Styles take no columns.
 fn word(output: &Output, snippet: &Snippet, range: Range<usize>) -> (String, usize) {
     let text = &snippet.snippet;
     let (mut shown, mut wide, mut at) = (String::new(), 0, range.start);

@@ -30,13 +30,13 @@ pub struct Args {
     /// Move to the background when ready; messages go to `serve.log` in the home directory
     #[arg(long, conflicts_with = "supervised")]
     background: bool,
-    /// For supervisors: exit with 75 if a daemon is already running, so that it is not restarted again and again
+    /// For supervisors: exit with 75 if a daemon is already running, so that it is not restarted in a loop
     #[arg(long)]
     supervised: bool,
     /// This process is the one in the background
     #[arg(long, hide = true)]
     in_background: bool,
-    /// No person asked for it by name: a stop that is under way comes first
+    /// Started automatically, not by a person: a stop in progress takes precedence
     #[arg(long, hide = true)]
     by_itself: bool,
 }
@@ -48,7 +48,7 @@ impl Args {
         }
         let ended = self.serve(cx);
         match &ended {
-            // The starter gets the reason, and this process's own message goes to the log.
+            // The starter gets the reason; this process's own message goes to the log.
             Err(failure) if self.in_background => tell(&StartupEvent::Failed {
                 message: failure.message.clone().unwrap_or_default(),
                 hint: failure.hint.clone(),
@@ -107,22 +107,23 @@ impl Args {
     }
 }
 
-/// One line of the pipe between a starting daemon and its starter. After the last one the reader closes it.
+/// Writes one line to the pipe between a starting daemon and its starter. The reader closes the pipe after the last
+/// line.
 fn tell(said: &StartupEvent) {
     let line = serde_json::to_string(said).unwrap_or_default() + "\n";
-    // Past the buffer of stdout: unread output must not reach the log later, since it contains a link.
+    // Not through the buffer of stdout: the line contains a link, so unread output must not end up in the log.
     let _ = detached::say(line.as_bytes());
     if !matches!(said, StartupEvent::Progress { .. }) {
         let _ = detached::close_output();
     }
 }
 
-/// Whether others may read the output: only a terminal shows it to this user alone. A pipe may lead to a log.
+/// Whether others may be able to read the output. Only a terminal is private to this user; a pipe may lead to a log.
 fn is_kept() -> bool {
     Supervisor::of_environment().is_there() || !io::stdout().is_terminal()
 }
 
-/// The line about a daemon that is ready, for programs.
+/// The line for programs about a daemon that is ready.
 fn found(state: &str, pid: u32, http: &str, link: &str, kept: bool) -> serde_json::Value {
     match kept {
         true => serde_json::json!({"state": state, "pid": pid, "http": http}),
@@ -130,8 +131,8 @@ fn found(state: &str, pid: u32, http: &str, link: &str, kept: bool) -> serde_jso
     }
 }
 
-/// For a person at the terminal. If a program reads the log, nothing else goes between its lines. Where what is printed may
-/// be `kept`, the link is not: it would lie there for others to read.
+/// Prints messages for a person at the terminal. If a program reads the log, only log lines are printed. If the output
+/// may be `kept`, it does not include the link, which others could read there.
 fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
     let slow = AtomicBool::new(false);
     let note = move |text: &str| match format {
@@ -182,8 +183,8 @@ fn already(cx: &Context, error: daemon::Error, exit: Exit) -> Result<()> {
     }
 }
 
-/// Starts the daemon if the settings say so, for a command that has just left work for it. A failure is only printed:
-/// the work is on disk.
+/// Starts the daemon if the settings say so, after a command has submitted work. A failure is only printed, because the
+/// work is already on disk.
 pub fn autostart(cx: &Context, no_autostart: bool) -> Result<bool> {
     let settings = cx.settings()?;
     match launch::ensure(settings, settings.autostart && !no_autostart, |what| cx.output.note(what)) {

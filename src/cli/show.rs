@@ -24,11 +24,11 @@ use serde_json::Value;
 
 /// Show a group, a run, a step, a worker or a workflow definition in full
 ///
-/// Name a definition by its id, its number such as d3, or the beginning of its hash: `windlass show nightly` prints it as a
-/// workflow file. What looks like a secret is masked, in commands and in `env`.
+/// Name a definition by its id, its number such as d3, or the beginning of its hash: `windlass show nightly` prints it
+/// as a workflow file. What looks like a secret is masked, in commands and in `env`.
 ///
-/// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, even if the step
-/// has been pruned since.
+/// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, even if the
+/// step has been pruned since.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34, s56 or w7; or the id, number or hash of a definition
@@ -39,12 +39,12 @@ pub struct Args {
     file: Option<String>,
 }
 
-/// Shown in place of the output of a step without one.
+/// Shown for a step without output.
 const NO_OUTPUT: &str = "none (completed without output)";
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        // A bare number is a slip, not the name of a definition.
+        // A bare number is a mistake, not the name of a definition.
         let number = self.id.starts_with(|it: char| it.is_ascii_digit()) && self.id.parse::<i64>().is_ok();
         let name = match self.id.parse::<Name>() {
             Ok(name) => name,
@@ -155,7 +155,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     show_kinds(cx, id, &found.failure_kinds)
 }
 
-/// The groups that steps of a group started, each under the one that it belongs to.
+/// The groups that steps of a group started, as a tree.
 fn tree(out: &Output, below: &[GroupBelow]) -> Result<()> {
     if below.is_empty() {
         return Ok(());
@@ -177,7 +177,7 @@ fn tree(out: &Output, below: &[GroupBelow]) -> Result<()> {
     out.table(&table)
 }
 
-/// `1 allowed failure`, where there is one.
+/// `1 allowed failure`, if there are any.
 fn allowed(out: &Output, failures: i64) -> Result<()> {
     match failures {
         0 => Ok(()),
@@ -315,7 +315,7 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
     Ok(())
 }
 
-/// One attempt: its outcome, and the certificate that a death leaves.
+/// Prints one attempt: its outcome, and the death certificate if its process died.
 pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
     let (out, now) = (&cx.output, cx.now());
     let took = duration(attempt.ended.unwrap_or(now).since(attempt.started));
@@ -349,7 +349,7 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
                     out.line(out.paint(Paint::Dim, &format!("    | {}", plain(line))))?;
                 }
             }
-            // The reason already says it.
+            // The reason already includes it.
             ("exit", _) => (),
             ("peak_rss", Value::Number(bytes)) => {
                 let size = super::wording::size(bytes.as_u64().unwrap_or(0));
@@ -368,7 +368,7 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
     Ok(())
 }
 
-/// Who answered a step that waited. For a rejection the reason says it already.
+/// Who answered a step that waited. The reason of a rejection already says it.
 fn answered(detail: &Value) -> Option<String> {
     let answer = serde_json::from_value::<Answer>(detail["answer"].clone()).ok().filter(|it| it.approved);
     let asked = detail["asked"].as_str().map(|it| format!(" ({it})")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Files that steps left, also of steps that were pruned.
+//! Output files of steps, including pruned steps.
 
 use super::{
     context::Context,
@@ -17,13 +17,13 @@ use crate::{
 };
 use std::io::{self, Read};
 
-/// Files that are listed one by one.
+/// How many files are listed.
 const LISTED: usize = 20;
 
-/// Writes a file of a step to stdout, once it was seen to be whole.
+/// Writes a file of a step to stdout after verifying it.
 pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
     let Output { files, links: found, .. } = output_of(cx, id)?;
-    // A link stands for the file that it leads to.
+    // Follow a link to its file.
     let place = links::resolve(&found.into_iter().collect(), name).unwrap_or_else(|_| name.to_string());
     let Some((_, file)) = files.iter().find(|it| it.0 == place) else {
         let failure = Failure::not_found(format!("{id} left no file `{}`", plain(name)));
@@ -35,14 +35,14 @@ pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
         });
     };
     let artifacts = cx.engine()?.artifacts();
-    // What is damaged is never handed out, not even in part.
+    // A damaged file is never output, not even in part.
     artifacts.verify(file)?;
     let mut reader = artifacts.get(file)?;
     if cx.output.width.is_none() {
         io::copy(&mut reader, &mut io::stdout().lock())?;
         return Ok(());
     }
-    // A terminal must not obey what a step left.
+    // The contents of a file must not be able to control the terminal.
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
     cx.output.bytes(plain_lines(&String::from_utf8_lossy(&bytes)).as_bytes())
@@ -59,7 +59,7 @@ fn output_of(cx: &Context, id: StepId) -> Result<Output> {
     Ok(found?)
 }
 
-/// Shows what is left of a step that was pruned.
+/// Shows what is left of a pruned step.
 pub fn pruned(cx: &Context, id: StepId) -> Result<()> {
     let Some(kept) = cx.store()?.read(|tx| kept_output::of_step(tx, id))? else {
         return Err(store::Error::not_found(id).into());

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 /// Send a signal to the steps of a group, or of one run, that wait for it
 ///
-/// It is kept for steps that come to wait for it later. To send it again changes nothing; with another value it replaces the first
-/// for the steps that have not taken it yet.
+/// The signal is kept for steps that begin to wait for it later. Sending it again changes nothing; with another value,
+/// it replaces the first value for the steps that have not received it yet.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A group such as g12, or one run such as r34
@@ -14,7 +14,7 @@ pub struct Args {
     id: Name,
     /// The name of the signal, as in `signal: NAME` of the workflow
     name: String,
-    /// What it says, as JSON; the value of the steps that waited for it
+    /// The value of the signal, as JSON; it becomes the value of the steps that waited
     #[arg(long, value_name = "JSON", value_parser = json)]
     value: Option<Value>,
     /// Who sends it [default: your user name]

@@ -36,7 +36,7 @@ impl Args {
     }
 }
 
-/// The daemon of this home, according to its lock and its files.
+/// The daemon of this home, according to its lock and files.
 fn daemon(home: &Path) -> Option<DaemonView> {
     if !is_held(home).unwrap_or(false) {
         return None;
@@ -147,7 +147,7 @@ fn waits(cx: &Context, queues: &Queues) -> Result<()> {
     }
 }
 
-/// Steps that wait without a worker.
+/// Steps that wait and hold no worker.
 fn waiting(waits: &Waits) -> Vec<String> {
     let kinds = [
         (waits.approval, "for an approval (`windlass list waiting`)"),
@@ -161,10 +161,10 @@ fn waiting(waits: &Waits) -> Vec<String> {
     kinds.into_iter().filter(|it| it.0 > 0).map(words).collect()
 }
 
-/// Steps that wait for their next try, and those of them that a pause would hold even then.
+/// Steps that wait for a retry, and those among them that will then still be paused.
 fn delayed(queues: &Queues, now: Timestamp, when: impl Fn(Timestamp) -> String) -> Vec<String> {
     let (paused, free) = (queues.delayed_on_hold, queues.delayed - queues.delayed_on_hold);
-    // The earliest time belongs to all of them together.
+    // The earliest time is that of all these steps together.
     let due = queues.next_due.filter(|_| paused == 0 || free == 0);
     let mut parts = Vec::new();
     if free > 0 {

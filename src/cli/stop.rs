@@ -15,7 +15,7 @@ pub struct Args {
     timeout: Option<Millis>,
 }
 
-/// What it needs beside the time of its steps: children to end, requests, a last checkpoint.
+/// Time for the daemon in addition to its steps: to end children and requests, and for a last checkpoint.
 const MORE: Duration = Duration::from_secs(10);
 
 impl Args {

@@ -31,7 +31,7 @@ pub struct Args {
     no_autostart: bool,
 }
 
-/// What to submit: the same for `submit` and `run`.
+/// What to submit. Shared by `submit` and `run`.
 #[derive(Debug, clap::Args)]
 pub struct What {
     /// The workflow, a YAML file
@@ -53,7 +53,8 @@ pub struct What {
     /// Higher priorities run first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     priority: i64,
-    /// The group's share relative to other groups: one of weight 3 gets three times as many steps as one of weight 1
+    /// The group's share relative to other groups: a group with weight 3 gets three times as many steps as one with
+    /// weight 1
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1000))]
     weight: i64,
     /// The name of the group [default: the workflow's name]
@@ -116,8 +117,8 @@ impl What {
         self.dry_run
     }
 
-    /// Reads the workflow, the items and the parameters, and refuses what can't work. None: the list of items is empty, and
-    /// says so; as with `xargs`, that is nothing to do and no error.
+    /// Reads the workflow, items and parameters, and refuses invalid ones. None if the list of items is empty, which is
+    /// reported but not an error, as with `xargs`.
     pub fn submission(&self, cx: &Context) -> Result<Option<Submission>> {
         let (definition, beside, file) = self.definition(cx)?;
         let directory = match &self.chdir {
@@ -158,7 +159,7 @@ impl What {
         }))
     }
 
-    /// The workflow, the directory where its commands start, and its file.
+    /// The workflow, the directory in which its commands start, and its file.
     fn definition(&self, cx: &Context) -> Result<(Definition, PathBuf, Option<PathBuf>)> {
         if let Some(command) = &self.each {
             return Ok((Definition::of_command("each", command)?, cx.here()?, None));
@@ -172,7 +173,7 @@ impl What {
     }
 }
 
-/// A workflow file, with its path as it is on disk.
+/// Reads a workflow file. Also returns its canonical path.
 pub fn read_workflow(cx: &Context, file: &Path) -> Result<(Definition, PathBuf)> {
     let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
     let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
@@ -181,7 +182,8 @@ pub fn read_workflow(cx: &Context, file: &Path) -> Result<(Definition, PathBuf)>
     Ok((parse(&text, &file.to_string_lossy(), &known)?, path))
 }
 
-/// Warns where an item is a file as seen from here, but not from where the commands start.
+/// Warns if an item is a file relative to the current directory, but not relative to the directory in which commands
+/// start.
 fn warn_of_misplaced(cx: &Context, items: &[String], directory: &Path) -> Result<()> {
     let here = cx.here()?;
     if fs::canonicalize(&here).is_ok_and(|it| it == directory) {
@@ -191,7 +193,7 @@ fn warn_of_misplaced(cx: &Context, items: &[String], directory: &Path) -> Result
         let path = Path::new(it);
         !it.is_empty() && path.is_relative() && here.join(path).exists() && !directory.join(path).exists()
     };
-    // A list of files that lie elsewhere begins with one.
+    // If files are misplaced, usually the first ones already are.
     if let Some(item) = items.iter().take(1_000).find(misplaced) {
         cx.output.warn(format!(
             "`{item}` exists here, but not in {}, where commands start: add `--chdir .`, or give absolute paths",
@@ -223,7 +225,7 @@ pub fn said(cx: &Context, submitted: Submitted, runs: usize) {
     }
 }
 
-/// Workers that are alive.
+/// The number of live workers.
 pub fn workers(cx: &Context) -> Result<usize> {
     let rows = cx.store()?.read(store::worker::list)?;
     Ok(rows.iter().filter(|it| process_stat::is_alive(&it.identity)).count())

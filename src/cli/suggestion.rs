@@ -1,17 +1,17 @@
-//! Commands that we suggest are written so that they can be typed as they stand: with the name by which this program was
-//! started, where `windlass` alone would not find it, and with `--home` where that was given.
+//! Suggested commands, written so that they can be typed as they are: with the path of this program if `windlass` would
+//! not be found, and with `--home` if it was given.
 
 use super::wording::quoted;
 use std::{env, fs, sync::OnceLock};
 
 static CALL: OnceLock<String> = OnceLock::new();
 
-/// Notes how this process was called. `home_flag` is `--home DIR ` or empty.
+/// Records how this process was started. `home_flag` is `--home DIR ` or empty.
 pub fn begin(home_flag: &str) {
     let _ = CALL.set(format!("{} {home_flag}", quoted(&called())));
 }
 
-/// `windlass` where PATH leads to this program, else a path that leads there from everywhere.
+/// `windlass` if PATH leads to this program, otherwise an absolute path to it.
 pub fn program_path() -> String {
     let called = called();
     match called.contains('/') {
@@ -31,7 +31,7 @@ fn called() -> String {
     })
 }
 
-/// `windlass` where that leads to this program, else what leads there. `find` looks a name up in PATH.
+/// `windlass` if it leads to this program, otherwise a path that does. `find` looks up a name in PATH.
 fn program(argument: &str, find: impl Fn(&str) -> Option<String>) -> String {
     let this = || env::current_exe().and_then(fs::canonicalize).map(|it| it.to_string_lossy().into_owned());
     let api = match argument.contains('/') {
@@ -48,7 +48,7 @@ fn program(argument: &str, find: impl Fn(&str) -> Option<String>) -> String {
     }
 }
 
-/// A suggested command as it must be typed.
+/// A suggested command, ready to type.
 pub fn command(text: &str) -> String {
     match text.strip_prefix("windlass ") {
         Some(rest) => format!("{}{rest}", call(rest)),
@@ -56,7 +56,7 @@ pub fn command(text: &str) -> String {
     }
 }
 
-/// A sentence in which commands stand between backticks.
+/// A sentence with commands between backticks.
 pub fn sentence(text: &str) -> String {
     const SIGN: &str = "`windlass ";
     let mut parts = text.split(SIGN);
@@ -69,7 +69,7 @@ pub fn sentence(text: &str) -> String {
     said
 }
 
-/// The part before the arguments `rest`, with a space at its end.
+/// The part before the arguments `rest`, with a trailing space.
 fn call(rest: &str) -> String {
     let call = CALL.get().map_or("windlass ", String::as_str);
     match rest.starts_with("--home ") {

@@ -1,4 +1,4 @@
-//! Tables that fit the width of the terminal.
+//! Tables that fit into the width of the terminal.
 
 use super::{
     output::Paint,
@@ -11,7 +11,7 @@ const NARROWEST: usize = 8;
 /// The same where nothing else can give way.
 const CUT: usize = 3;
 
-/// A cell: its text, and what it is.
+/// A cell: its text and its meaning.
 #[derive(Debug, Clone)]
 pub struct Cell {
     text: String,
@@ -34,7 +34,7 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// The colour of a status, the same everywhere.
+/// The colour of a status, the same in all tables.
 pub fn status_paint(status: Status) -> Paint {
     match status {
         Status::Pending | Status::Skipped => Paint::Dim,
@@ -46,8 +46,8 @@ pub fn status_paint(status: Status) -> Paint {
     }
 }
 
-/// Rows under a head. On a narrow terminal the columns that hold free text give way, then optional ones go, then the widest
-/// are cut.
+/// Rows with a header. On a narrow terminal the free-text columns shrink first, then optional columns are dropped, then
+/// the widest columns are cut.
 #[derive(Debug, Clone)]
 pub struct Table {
     head: Vec<Column>,
@@ -58,7 +58,7 @@ pub struct Table {
 struct Column {
     name: &'static str,
     kind: Kind,
-    /// It goes where the width does not do for all.
+    /// Dropped if the terminal is too narrow.
     optional: bool,
 }
 
@@ -70,8 +70,8 @@ enum Kind {
 }
 
 impl Table {
-    /// Names of the columns: a leading `>` sets a column to the right, a leading `~` lets it be cut; a `?` before them lets
-    /// the column go.
+    /// `head` has the column names. A leading `>` aligns a column to the right, and a leading `~` lets it be cut. A `?`
+    /// before these makes the column optional.
     pub fn new(head: &[&'static str]) -> Table {
         let column = |name: &&'static str| {
             let (optional, name) = name.strip_prefix('?').map_or((false, *name), |rest| (true, rest));
@@ -126,7 +126,7 @@ impl Table {
         let mut widths: Vec<usize> =
             (0..self.head.len()).map(|at| wide(at).unwrap_or(0).max(width(self.head[at].name))).collect();
         let Some(most) = most else { return widths };
-        // A column of which every cell is empty goes before a name is cut.
+        // Drop empty columns before a name is cut.
         if taken(&widths) > most {
             for at in (0..widths.len()).filter(|at| self.head[*at].kind != Kind::Flexible && wide(*at) == Some(0)) {
                 widths[at] = 0;
@@ -134,7 +134,7 @@ impl Table {
         }
         let natural = widths.clone();
         self.shrink(&mut widths, most, NARROWEST);
-        // What is optional goes from the right, until the rest has room.
+        // Drop optional columns from the right until the rest fits.
         while taken(&widths) > most
             && let Some(at) = (0..widths.len()).rev().find(|at| self.head[*at].optional && widths[*at] > 0)
         {
@@ -150,7 +150,7 @@ impl Table {
         widths
     }
 
-    /// The widest column of free text gives way, one terminal column at a time, down to `least`.
+    /// Shrinks the widest free-text column, one terminal column at a time, down to `least`.
     fn shrink(&self, widths: &mut [usize], most: usize, least: usize) {
         while taken(widths) > most {
             let flexible = (0..widths.len()).filter(|at| self.head[*at].kind == Kind::Flexible);

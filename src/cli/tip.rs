@@ -1,4 +1,4 @@
-//! The tips of the parser of the command line: each is followed before it is shown, and one that does not work is not shown.
+//! Tips for command-line errors. Each tip is tried before it is shown, and dropped if it does not work.
 
 use clap::{
     Error,
@@ -6,10 +6,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// So many words that begin with a dash are looked at.
+/// The most words with a leading dash that are examined.
 const WORDS: usize = 100;
 
-/// The error with the tip that works, if there is one. `parse` reads a whole command line.
+/// The error with a tip that works, if there is one. `parse` parses a whole command line.
 pub fn tried<T>(mut error: Error, words: &[String], parse: impl Fn(&[String]) -> Result<T, Error>) -> Error {
     let Some((at, word)) = unknown(&error, words) else { return error };
     let trailing = [&words[..at], &["--".to_string()], &words[at..]].concat();
@@ -35,11 +35,11 @@ pub fn tried<T>(mut error: Error, words: &[String], parse: impl Fn(&[String]) ->
     error
 }
 
-/// The word that the parser does not know, and where it stands.
+/// The word that the parser does not know, and its position.
 fn unknown(error: &Error, words: &[String]) -> Option<(usize, String)> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
     let is_it = |it: &String| it == word || it.strip_prefix(word.as_str()).is_some_and(|rest| rest.starts_with('='));
-    // Of `-xyz` the parser names the first letter.
+    // For `-xyz` the parser reports the first letter.
     let begins = |it: &String| it.starts_with(word.as_str()) && !it.starts_with("--");
     let at = words.iter().position(is_it).or_else(|| words.iter().position(begins))?;
     (error.kind() == ErrorKind::UnknownArgument).then(|| (at, words[at].clone()))
@@ -51,7 +51,7 @@ fn attached(words: &[String], at: usize) -> Option<Vec<String>> {
     let before = if words[at - 1] == option { at - 1 } else { at };
     let mut attached = words[..before].to_vec();
     attached.push(format!("{option}={}", words[at]));
-    // Values that follow would be taken for arguments of the command.
+    // Further values would be taken for arguments of the command.
     if words.get(at + 1).is_some_and(|it| !it.starts_with('-')) {
         attached.push(option);
     }

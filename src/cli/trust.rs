@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Trust the home of a project that another person made
 ///
-/// Commands in a project use its `.windlass`, with its settings, its parameter sets and the work that waits in it. windlass
-/// uses one that you did not make on this machine only after you trust it. A home that you name with `--home` or
+/// Commands in a project use its `.windlass`, with its settings, its parameter sets and its waiting work. windlass uses
+/// a home that you did not make on this machine only after you trust it. A home that you name with `--home` or
 /// WINDLASS_HOME needs no trust.
 #[derive(Debug, clap::Args)]
 pub struct Args {

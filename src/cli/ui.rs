@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long a browser may take to start and to open the link.
+/// The time limit for a browser to start and open the link.
 const BROWSER: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -65,7 +65,7 @@ impl Args {
     }
 }
 
-/// Opens the link in the user's browser and waits until it has opened it; false: the user has to do it.
+/// Opens the link in the user's browser and waits until it is opened. False if the user has to open it.
 fn opened(cx: &Context, link: &str) -> Result<bool> {
     let home = &cx.settings()?.home;
     let mut opening = match browser::open(link, home) {

@@ -72,7 +72,7 @@ pub fn as_json(end: &GroupEnd) -> serde_json::Value {
     })
 }
 
-/// The exit code for groups that ended so: failed over cancelled over completed.
+/// The exit code for groups with these statuses: failed outranks cancelled, which outranks completed.
 pub fn exit_of(statuses: impl Iterator<Item = Status>) -> Result<()> {
     match statuses.max_by_key(|it| (*it == Status::Failed, *it == Status::Cancelled)) {
         Some(Status::Failed) => Err(Failure::quiet(Exit::WorkFailed)),

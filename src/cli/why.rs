@@ -30,7 +30,7 @@ pub struct Args {
     id: Name,
 }
 
-/// Codes of reasons that are not of one step.
+/// Codes of reasons that do not concern one single step.
 const OF_MANY: [&str; 7] =
     ["group_paused", "concurrency", "type_paused", "cancelling", "opening", "disk_low", "no_worker"];
 
@@ -81,7 +81,7 @@ fn has_completed(cx: &Context, id: Name) -> Result<bool> {
     })
 }
 
-/// `said`: reasons that hold for more than one step, once they are said.
+/// `said` has the reasons shared by several steps that were already printed.
 fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Result<()> {
     let Explained { facts: why, reasons, alike } = explained;
     let (out, step) = (&cx.output, &why.step);
@@ -99,7 +99,7 @@ fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Res
             continue;
         }
         out.advice(format!("  {}", plain(&reason.text)))?;
-        // One command for all of them.
+        // One command covers all of them.
         let of_all = reason.command.as_ref().filter(|it| *alike == 0 || !it.starts_with("windlass retry r"));
         let command =
             of_all.cloned().or_else(|| reason.command.as_ref().map(|_| format!("windlass retry {}", why.group)));
@@ -109,7 +109,7 @@ fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Res
     }
     if step.status == Status::Failed || (step.status == Status::Error && why.group_waits_for.is_none()) {
         let all = cx.store()?.read(|tx| attempt::of_step(tx, step.id))?;
-        // Attempts count from 1 again after a retry by hand.
+        // After a manual retry, attempts count from 1 again.
         let earlier = all.len().saturating_sub(step.attempts.max(0) as usize);
         if earlier > 0 {
             let before = count(earlier as u64, "attempt");

@@ -1,4 +1,4 @@
-//! Times, counts and texts as people read them.
+//! Formats times, counts and texts for people.
 
 pub use crate::view::wording::{count, duration, number_of, quoted};
 
@@ -13,12 +13,12 @@ pub fn size(bytes: u64) -> String {
     Bytes(bytes).to_string()
 }
 
-/// Text of others on one line, with what a terminal would obey shown instead.
+/// Foreign text on one line, with control characters shown visibly.
 pub fn plain(text: &str) -> String {
     printable(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
 }
 
-/// A document as people know it: the path of a file, else its address.
+/// A document as people know it: the path of a file, otherwise its URL.
 pub fn place(uri: &str) -> String {
     match crate::ingest::file_uri::path_of(uri) {
         Some(path) => plain(&path.to_string_lossy()),
@@ -26,17 +26,17 @@ pub fn place(uri: &str) -> String {
     }
 }
 
-/// The same as `plain` over several lines.
+/// Like `plain`, for several lines.
 pub fn plain_lines(text: &str) -> String {
     printable_lines(&text.replace("\r\n", "\n")).into_owned()
 }
 
-/// How many columns a text takes on a terminal.
+/// The width of a text on a terminal, in columns.
 pub fn width(text: &str) -> usize {
     text.chars().map(|it| it.width().unwrap_or(0)).sum()
 }
 
-/// The beginning of a text in at most `most` columns; a cut is shown by `…`.
+/// A text cut to at most `most` columns; `…` marks the cut.
 pub fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_string();

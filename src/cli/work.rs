@@ -1,4 +1,4 @@
-//! Working on one group in this process, until it has ended and its hooks are done.
+//! Works on one group in this process until it has ended and its hooks are done.
 
 use super::{
     context::Context,
@@ -27,7 +27,7 @@ use std::{
 
 /// How often to check whether the group is paused.
 const LOOK: Duration = Duration::from_millis(200);
-/// Failures, and kinds of failures, that are shown one by one.
+/// How many failures, and kinds of failures, are listed.
 const FAILURES: usize = 10;
 
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -38,7 +38,7 @@ pub struct PoolArgs {
 }
 
 impl PoolArgs {
-    /// The pools of a worker: those of the command line, and of the settings where it names none.
+    /// The pools of a worker: from the command line, or from the settings if it names none.
     pub fn pools(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
         match self.pool.is_empty() {
             true => Ok(settings.pools.0.clone()),
@@ -46,8 +46,8 @@ impl PoolArgs {
         }
     }
 
-    /// The pools of a command that works until a group has ended: types that the command line omits must not wait for
-    /// ever, so what it names goes over the settings.
+    /// The pools of a command that works until a group has ended. Pools on the command line override those of the
+    /// settings, because steps of other types must not wait for ever.
     fn pools_for_all(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
         self.over(settings.pools.0.clone())
     }
@@ -72,16 +72,16 @@ pub fn show_pools(pools: &BTreeMap<String, usize>) -> String {
     pools.iter().map(|(name, size)| format!("{name}={size}")).collect::<Vec<_>>().join(" ")
 }
 
-/// How working on a group ended here.
+/// How work on a group ended in this process.
 pub enum Worked {
     Ended(GroupEnd),
     /// By this signal.
     Stopped(i32),
-    /// The group is paused, since what it waits for is away.
+    /// The group was paused, because something that it needs is unavailable.
     Paused(String),
 }
 
-/// Works on a group until it has ended, and prints its end. The result has the exit code.
+/// Works on a group until it has ended, and prints the result. Returns the exit code.
 pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()> {
     let signals = Signals::install()?;
     match work(cx, group, pools, &signals, &resume_command(group))? {
@@ -91,7 +91,7 @@ pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()>
     }
 }
 
-/// Works on a group until it has ended or a signal came. `command` continues it.
+/// Works on a group until it has ended or a signal arrives. `command` continues the work.
 pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, command: &str) -> Result<Worked> {
     let settings = cx.settings()?;
     let engine = cx.engine()?;
@@ -116,7 +116,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
         });
     }
     worker.stop(settings.stop_timeout);
-    // Counts the steps that ended in the meantime, too.
+    // Also counts the steps that have ended in the meantime.
     progress.finish();
     let hint = format!("continue with `{command}`");
     match worked.map_err(|failure| if failure.hint.is_none() { failure.hint(hint) } else { failure })? {
@@ -157,7 +157,7 @@ fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progr
     let Ending::Ended(end) = ending else {
         return Ok(Worked::Stopped(signals.stop_signal().unwrap_or(libc::SIGINT)));
     };
-    // Hooks of the end are part of the work.
+    // The hooks of the end are part of the work.
     while !worker.is_idle()? && worker.fatal().is_none() {
         if signals.wait(Duration::from_millis(20)) {
             break;
@@ -166,7 +166,7 @@ fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progr
     Ok(Worked::Ended(end))
 }
 
-/// Says how to continue after a signal. The result ends the command with the signal's exit code.
+/// Prints how to continue after a signal. The returned failure has the signal's exit code.
 pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Result<Failure> {
     let exit = if signal == libc::SIGINT { Exit::Interrupted } else { Exit::Terminated };
     match cx.output.json {
@@ -176,7 +176,7 @@ pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Resu
     Ok(Failure::quiet(exit))
 }
 
-/// Says why a group is paused, and how to continue.
+/// Prints why a group is paused and how to continue.
 pub fn paused(cx: &Context, group: GroupId, reason: &str, command: &str) -> Result<Failure> {
     if cx.output.json {
         let event = serde_json::json!({"event": "paused", "group": group, "reason": reason, "resume": command});
@@ -229,7 +229,7 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     exit_of([end.status].into_iter())
 }
 
-/// The time that a group was worked on; if it is much longer, also the time since submission.
+/// The time spent on a group; if much longer, also the time since submission.
 pub fn took(worked: Millis, whole: Millis) -> String {
     let idle = whole.0.saturating_sub(worked.0);
     match idle > 2_000.max(worked.0 / 10) {
@@ -244,7 +244,7 @@ pub fn show_failures(cx: &Context, group: GroupId) -> Result<()> {
     show_kinds(cx, group, &kinds)
 }
 
-/// One line for each kind of failure: with its item where it is one run, else with how many there are.
+/// One line for each kind of failure: the item if it is a single run, otherwise the number of runs.
 pub fn show_kinds(cx: &Context, group: GroupId, kinds: &[FailureKind]) -> Result<()> {
     for kind in kinds.iter().take(FAILURES) {
         let item = match kind.item.is_empty() {
@@ -272,7 +272,7 @@ pub fn show_kinds(cx: &Context, group: GroupId, kinds: &[FailureKind]) -> Result
     Ok(())
 }
 
-/// An item on one line: the most telling field of an object.
+/// An item on one line. For an object, its most informative field.
 pub fn item_name(item: &str) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(item) else { return item.to_string() };
     let telling = ["name", "uri", "url", "id", "path", "title"].iter().find_map(|it| fields.get(*it)?.as_str());

@@ -40,7 +40,7 @@ enum Language {
     Python,
 }
 
-/// The interval between two checks for remaining work.
+/// The interval between checks for remaining work.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Args {

@@ -78,7 +78,7 @@ impl Groups {
     }
 }
 
-/// The name comes first: a narrow terminal cuts the end.
+/// The name comes first, because a narrow terminal cuts the end.
 pub fn named(name: &str, waits: Option<&str>) -> String {
     match waits {
         Some(waits) => format!("{name} ({waits})"),

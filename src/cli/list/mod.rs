@@ -46,7 +46,7 @@ enum What {
     Params,
 }
 
-/// Which part of a list.
+/// The part of a list to show.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Page {
     /// Only with this status: pending, running, waiting, completed, error, failed or cancelled

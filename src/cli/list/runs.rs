@@ -43,7 +43,7 @@ impl Runs {
         let mut table = Table::new(&["RUN", "STATUS", "?>STEPS", "?ENDED", "~ITEM", "~WHY"]);
         for it in &rows {
             let ended = it.ended.map(|it| cx.when(it)).unwrap_or_default();
-            // `1/3` while it is on its way.
+            // `1/3` while it is running.
             let steps = it.steps_done.map_or(it.step_count.to_string(), |done| format!("{done}/{}", it.step_count));
             let why = it.reason.as_deref().or(it.remark.as_deref()).unwrap_or("");
             table.row([
@@ -63,7 +63,7 @@ impl Runs {
     }
 }
 
-/// The group that was asked for, else the newest.
+/// The requested group, or the newest one.
 pub fn group_or_newest(cx: &Context, asked: Option<GroupId>) -> Result<GroupId> {
     match asked {
         Some(group) => Ok(group),

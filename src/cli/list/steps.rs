@@ -70,7 +70,7 @@ impl Steps {
         Ok(())
     }
 
-    /// The steps that are wanted, run by run, and the last run that was looked at when there are more.
+    /// The matching steps, run by run. If there are more, also the last run that was read.
     fn find(&self, cx: &Context) -> Result<StepList> {
         let wanted = StepFilter {
             status: self.page.status,
@@ -87,7 +87,7 @@ impl Steps {
     }
 }
 
-/// How long the newest attempt took, or takes.
+/// The duration of the newest attempt, so far or in total.
 pub fn took(step: &StepRow, now: Timestamp) -> String {
     match (step.started, step.ended) {
         (Some(started), Some(ended)) => duration(ended.since(started)),
