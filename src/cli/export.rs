@@ -61,7 +61,7 @@ impl Args {
     }
 }
 
-/// An item of `ingest` as people know it: the paths or addresses of its documents. Any other item is the user's own text.
+/// An item of `ingest` as people know it: the paths or URLs of its documents. Any other item is shown unchanged.
 fn readable(item: String) -> String {
     match serde_json::from_str::<Item>(&item) {
         Ok(ingested) => ingested.documents.iter().map(ItemDocument::place).collect::<Vec<_>>().join(", "),

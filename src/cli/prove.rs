@@ -90,7 +90,7 @@ fn temporary(home: &Path) -> Result<PathBuf> {
 }
 
 fn seed() -> u64 {
-    // Six digits are easy to say again.
+    // Six digits are easy to repeat.
     u64::from(getrandom::u32().unwrap_or(std::process::id())) % 1_000_000
 }
 

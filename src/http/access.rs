@@ -15,7 +15,7 @@ use crate::{
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts, uri::Authority};
 use std::net::{IpAddr, SocketAddr};
 
-/// GET addresses that change something.
+/// GET endpoints that change something.
 const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
 
 const HOW: &str = "run `windlass ui` to open the page again; programs send the token";
@@ -63,7 +63,8 @@ impl Caller {
         *self != Caller::Nobody
     }
 
-    /// Whether it may name files, servers and keys that windlass then uses: not a caller that was admitted without credentials.
+    /// Whether it may name files, servers and keys for windlass to use. A caller that was admitted without credentials
+    /// may not.
     pub fn may_reach_out(&self) -> bool {
         !matches!(self, Caller::Local | Caller::Nobody)
     }
@@ -99,7 +100,7 @@ impl Access {
         &self.token
     }
 
-    /// A path that lets one browser in, once, within ten minutes.
+    /// A path that signs in one browser, once, within ten minutes.
     pub fn one_time_path(&self) -> String {
         format!("/open/{}", self.links.issue())
     }
@@ -137,7 +138,7 @@ impl Access {
         }
     }
 
-    /// DNS rebinding needs a name, so any IP address at which we can be reached is accepted.
+    /// DNS rebinding needs a name, so any IP address at which this server can be reached is accepted.
     fn is_our_host(&self, host: &str) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_lowercase();
         match host.parse::<IpAddr>() {
@@ -173,7 +174,7 @@ impl Access {
     pub(super) fn guard(&self, area: Area, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
         let caller = self.caller(head, peer);
         if area == Area::Open {
-            // A wrong token counts as none: liveness is public.
+            // A wrong token counts as no token, because liveness is public.
             return Ok(caller.unwrap_or(Caller::Nobody));
         }
         let caller = caller?;
@@ -192,7 +193,7 @@ impl Access {
             .hint("send `Authorization: Bearer TOKEN`; the token is the setting `api_token`, else in the file `serve.token` of the home"))
     }
 
-    /// On this machine, and not through a proxy that may speak for the world.
+    /// On this machine, and not through a proxy that may forward requests from elsewhere.
     fn is_local(&self, head: &Parts, peer: Option<IpAddr>) -> bool {
         let forwarded = ["forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip", "x-client-ip"];
         let forwarded = |name: &str| name.starts_with("x-forwarded") || forwarded.contains(&name);
@@ -212,7 +213,7 @@ pub fn changes(method: &Method, uri: &Uri) -> bool {
     !reads || GETS_THAT_CHANGE.contains(&uri.path().trim_end_matches('/'))
 }
 
-/// The host and port that a request names, in the one way that a browser writes them.
+/// The host and port that a request names, normalised to the form that browsers send.
 pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
     asked_host(uri, headers).map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default()
 }
@@ -227,7 +228,7 @@ fn authority_of(value: &HeaderValue) -> Option<Authority> {
     (!authority.as_str().contains('@')).then_some(authority)
 }
 
-/// The token as a client shows it: `Authorization: Bearer`, or `X-API-Key`.
+/// The token as a client sends it: `Authorization: Bearer`, or `X-API-Key`.
 fn credential(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|it| {
         let (scheme, rest) = it.as_bytes().split_at_checked(7)?;

@@ -36,9 +36,9 @@ pub struct App(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     parts: Parts,
-    /// Requests that only read.
+    /// Runs requests that only read.
     pub(super) jobs: Jobs,
-    /// Requests that change something. They may wait for their turn to write, so reads don't queue behind them.
+    /// Runs requests that change something. They may wait to write, so reads don't queue behind them.
     pub(super) changes: Jobs,
     pub(super) observer: observer::Observer,
     history: api::EventRing,
@@ -94,7 +94,7 @@ impl App {
         &self.0.parts.registry
     }
 
-    /// The newest events, and who follows them.
+    /// The newest events, and their subscribers.
     pub fn history(&self) -> &api::EventRing {
         &self.0.history
     }
@@ -111,7 +111,7 @@ impl App {
         self.0.started.elapsed()
     }
 
-    /// This process as `status` names it.
+    /// This process, as `status` shows it.
     pub(super) fn daemon(&self) -> DaemonView {
         DaemonView {
             pid: Some(std::process::id()),
@@ -126,12 +126,12 @@ impl App {
         let _ = self.0.address.set(address);
     }
 
-    /// Sets the function that describes the API: the router's, which knows every handler.
+    /// Sets the function that describes the API. The router provides it, because it knows every handler.
     pub(super) fn is_described_by(&self, describe: fn() -> utoipa::openapi::OpenApi) {
         let _ = self.0.describe.set(describe);
     }
 
-    /// The description of everything that is served, made from the handlers, as JSON. Made when it is first asked for.
+    /// The OpenAPI description of the whole API, as JSON. Generated from the handlers on first use.
     pub fn openapi(&self) -> Bytes {
         let description = || self.0.describe.get().map(|describe| describe());
         let made = || serde_json::to_vec(&description()).unwrap_or_default().into();
@@ -159,8 +159,9 @@ impl App {
         (self.0.parts.on_stop)();
     }
 
-    /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
-    /// queue; requests that change something have threads and a queue of their own. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
+    /// Runs work that may block (a read, a write, a file) outside the server's thread, on a few threads with a bounded
+    /// queue. Requests that change something have their own threads and queue. Returns 503 if the queue is full, and
+    /// 500 after a panic. Work that has not begun when its client disconnects is dropped.
     pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -173,7 +174,7 @@ impl App {
 }
 
 tokio::task_local! {
-    /// Whether the request at hand changes something.
+    /// Whether the current request changes something.
     static CHANGES: bool;
 }
 

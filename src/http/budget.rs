@@ -1,4 +1,4 @@
-//! How much memory the bodies of all requests may take together.
+//! Limits the memory that the bodies of all requests take together.
 
 use axum::body::{Body, Bytes, HttpBody};
 use std::{
@@ -11,26 +11,26 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Bytes that every request may hold.
+/// Bytes that each request may hold.
 const EACH: usize = 64 << 10;
-/// Bytes that all together may hold beyond that: two of the largest forms.
+/// Bytes that all requests together may hold beyond that: two of the largest forms.
 const TOGETHER: usize = 64 << 20;
-/// A request of this size leaves so much freed memory behind that it is worth giving back.
+/// A request of this size frees so much memory when it ends that returning it to the system is worthwhile.
 const LARGE: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub struct Budget {
     used: AtomicUsize,
-    /// A large request has ended since this was asked last.
+    /// Set when a large request has ended since the last check.
     large: AtomicBool,
 }
 
-/// What one request holds, until it is answered.
+/// The memory that one request holds until its response is sent.
 #[derive(Debug)]
 pub struct Charge {
     budget: Arc<Budget>,
     held: AtomicUsize,
-    /// Its body goes to disk piece by piece; only the part in memory is charged.
+    /// Its body is streamed to disk; only the part in memory is charged.
     streams: AtomicBool,
     refused: AtomicBool,
 }
@@ -41,14 +41,14 @@ impl Budget {
         Arc::new(Charge { budget: self.clone(), held, streams, refused })
     }
 
-    /// Whether large requests have ended and none is under way: then their memory is free, and not needed again soon.
+    /// Whether large requests have ended and none is active. Their memory is then free and will not be needed soon.
     pub fn has_left_much(&self) -> bool {
         self.used.load(Ordering::Relaxed) == 0 && self.large.swap(false, Ordering::Relaxed)
     }
 }
 
 impl Charge {
-    /// Charges bytes that are kept; false when there is no room for them.
+    /// Charges bytes that stay in memory. Returns false if the limit is reached.
     pub fn keep(&self, bytes: usize) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         let more = (before + bytes).saturating_sub(EACH) - before.saturating_sub(EACH);
@@ -59,7 +59,7 @@ impl Charge {
         fits
     }
 
-    /// From now on what arrives is not kept, unless `keep` says so.
+    /// From now on, incoming bytes are not charged unless `keep` is called.
     pub fn stream(&self) {
         self.streams.store(true, Ordering::Relaxed);
     }
@@ -68,7 +68,7 @@ impl Charge {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// Whether there was no room for it.
+    /// Whether its memory was refused.
     pub fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
@@ -84,7 +84,7 @@ impl Drop for Charge {
     }
 }
 
-/// A body that is charged for while it is read.
+/// A body whose bytes are charged as they are read.
 pub struct Charged {
     pub body: Body,
     pub charge: Arc<Charge>,

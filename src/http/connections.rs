@@ -1,4 +1,4 @@
-//! The open connections, and which of them to close when there are too many.
+//! The open connections, and which to close if there are too many.
 
 use crate::os::Unpoisoned;
 use std::{
@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 pub enum Phase {
     /// It has not sent a whole request yet.
     Silent,
-    /// It sent one before; now it waits, or reads an answer.
+    /// It has sent requests before. It is now waiting, or reading a response.
     Idle,
     /// A request is being worked on.
     Busy,
@@ -41,7 +41,7 @@ pub struct State {
     phase: AtomicU8,
     /// Whether its last request was authenticated.
     trusted: AtomicBool,
-    /// Counts up over all connections, so that the smallest is the one that has been quiet longest.
+    /// A counter over all connections. The connection with the smallest value has been quiet longest.
     touched: AtomicU64,
 }
 
@@ -55,7 +55,7 @@ impl Standing {
     }
 }
 
-/// Takes the connection out of the list when its task ends, however it ends.
+/// Removes the connection from the list when its task ends, for whatever reason.
 pub struct Entry {
     number: u64,
     pub state: Arc<State>,
@@ -91,7 +91,7 @@ impl Connections {
         Entry { number, state, list: self.clone() }
     }
 
-    /// Tells how the connection is cut. One that is gone already is not entered again.
+    /// Sets how the connection can be cut. A connection that has already ended is not added again.
     pub fn can_be_cut(&self, number: u64, abort: AbortHandle) {
         if let Some(open) = self.lock().get_mut(&number) {
             open.abort = Some(abort);

@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-/// Adds title, version and how a client shows who it is.
+/// Adds title, version and authentication.
 pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description.info.title = "windlass".to_string();
     description.info.version = env!("CARGO_PKG_VERSION").to_string();
@@ -25,7 +25,7 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     schemes.insert("token".to_string(), bearer);
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     schemes.insert("key".to_string(), key);
-    // Only responses name it, and these do not bring their schemas along.
+    // Only responses refer to it, and they do not register their schemas.
     let schemas = &mut description.components.get_or_insert_default().schemas;
     schemas.insert(ErrorBody::name().to_string(), ErrorBody::schema());
     for (path, item) in &mut description.paths.paths {
@@ -37,7 +37,7 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
             tell_refusals(operation, path == "/health");
         }
     }
-    // The router's sign for "the rest of the path" is none of OpenAPI's.
+    // OpenAPI does not know the router's syntax for the rest of a path.
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let nothing: [&str; 0] = [];
@@ -59,7 +59,7 @@ pub(super) const ANYWHERE: [(&str, &str); 9] = [
     ("507", "The disk is full."),
 ];
 
-/// `get_batch_status`: no two addresses have the same, and it stays as it is while the address does.
+/// `get_batch_status`: unique per endpoint, and unchanged while the path is.
 fn operation_id(method: &str, path: &str) -> String {
     let words = path.trim_start_matches("/api/v1").split(|it: char| !it.is_ascii_alphanumeric());
     let words: Vec<&str> = std::iter::once(method).chain(words).filter(|it| !it.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! The door and the guards of the areas, as middleware: what `access` decides from the head of a request.
+//! The door and the guards of the areas as middleware. `access` decides, from the head of a request.
 
 use super::{App, Area, Failure, access::changes, connections::Standing, peer::Peer};
 use axum::{
@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Asking a second time is no error.
+/// Stopping a second time is not an error.
 const STOP: &str = "/api/v1/stop";
 
 /// Middleware: refuses requests that are not meant for us.

@@ -1,5 +1,5 @@
-//! The rest of a request's body when its answer is ready: a little of it is read and dropped, so that the connection
-//! can be used again; with more of it the response says that the connection ends.
+//! Handles the rest of a request's body when its response is ready. A small rest is read and dropped, so that the
+//! connection can be used again. Otherwise the response announces that the connection closes.
 
 use axum::body::{Bytes, HttpBody};
 use http_body_util::BodyExt;
@@ -17,10 +17,10 @@ use tokio::{sync::oneshot, time::timeout};
 
 /// The most bytes read to keep the connection usable.
 const LITTLE: usize = 256 << 10;
-/// How long they may take to come. The client has sent its request's head already.
+/// How long to wait for the rest. The client has already sent the head of its request.
 const SOON: Duration = Duration::from_millis(500);
 
-/// How far the reading of a body is.
+/// How much of a body has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reading {
@@ -28,11 +28,11 @@ pub enum Reading {
     Untouched,
     /// Partly read.
     Begun,
-    /// A read is waiting for more.
+    /// A read is waiting for more data.
     Waiting,
-    /// It was read to its end.
+    /// Read to the end.
     Ended,
-    /// It broke off, or is no body at all.
+    /// It ended early, or is not a valid body.
     Broken,
 }
 
@@ -41,13 +41,13 @@ struct Progress(AtomicU8);
 
 /// A body that returns when its reader drops it.
 pub struct Lent<B> {
-    /// Until it goes back.
+    /// None once it has been returned.
     body: Option<B>,
     back: Option<oneshot::Sender<B>>,
     progress: Arc<Progress>,
 }
 
-/// Where a body comes back.
+/// Receives the body when its reader is done.
 pub struct BodyDrain<B> {
     back: oneshot::Receiver<B>,
     progress: Arc<Progress>,
@@ -103,7 +103,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Lent<B> {
 impl<B> Drop for Lent<B> {
     fn drop(&mut self) {
         if let (Some(body), Some(back)) = (self.body.take(), self.back.take()) {
-            // Nobody may be left who wants it.
+            // The receiver may be gone.
             let _ = back.send(body);
         }
     }
@@ -114,8 +114,9 @@ impl<B: HttpBody<Data = Bytes> + Unpin> BodyDrain<B> {
         self.progress.get()
     }
 
-    /// Takes the rest of the body, if it is little and comes at once. False: some of it is still to come, and the connection
-    /// can't take another request. A client that waits to be asked for its body (`asks`) no longer sends one.
+    /// Reads the rest of the body if it is small and arrives soon. Returns false if more data will follow; the
+    /// connection can then take no further request. A client that waits for `100 Continue` (`asks`) will not send a
+    /// body any more.
     pub async fn settle(mut self, asks: bool) -> bool {
         match self.reading() {
             Reading::Ended => return true,
@@ -123,7 +124,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> BodyDrain<B> {
             Reading::Untouched if asks => return false,
             _ => {}
         }
-        // Not back yet: it is still being read, while the answer is sent.
+        // Not returned yet: the body is still being read while the response is sent.
         let Ok(mut body) = self.back.try_recv() else { return true };
         if body.size_hint().lower() > LITTLE as u64 {
             return false;

@@ -104,7 +104,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Gives every error that did not come from us (an extractor's, say) the one shape.
+/// Gives errors from elsewhere, such as extractors, the same form as our own.
 pub async fn shape(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
@@ -119,7 +119,7 @@ pub async fn shape(request: Request, next: Next) -> Response {
     Failure::new(status.as_u16(), message).into_response()
 }
 
-/// A short text; a longer one, or binary data, is left out.
+/// A short text. Longer texts and binary data are left out.
 async fn text_of(body: Body) -> String {
     if body.size_hint().upper().is_none_or(|it| it > LONGEST as u64) {
         return String::new();
@@ -128,7 +128,7 @@ async fn text_of(body: Body) -> String {
     String::from_utf8_lossy(&bytes).trim().to_string()
 }
 
-/// The status of each kind of error, and after how many seconds to ask again.
+/// The status of each kind of error, and the seconds after which to retry.
 const fn status_of(kind: Kind) -> (u16, Option<u32>) {
     match kind {
         Kind::Invalid => (400, None),

@@ -1,7 +1,7 @@
-//! `/health`: whether the engine can make progress, and its present state.
+//! `/health`: whether the engine can make progress, and its current state.
 //!
-//! It takes no lock that a step can hold, accesses neither the database nor the disk itself, and answers within a second even
-//! if something hangs.
+//! It takes no lock that a step can hold, does not itself access the database or the disk, and answers within a second
+//! even if something hangs.
 
 use super::{
     App, Caller,
@@ -80,7 +80,7 @@ impl Facts {
 fn reasons(facts: &Facts) -> Vec<Reason> {
     let below = facts.free.is_some_and(|free| !admission::admit(free, facts.reserve).is_admitted());
     let cannot_write = match facts.pulse.failure {
-        // The next write finds out that the disk has space again.
+        // The next write will show whether the disk has space again.
         Some(WriteFailure::DiskFull) => below,
         Some(WriteFailure::Busy | WriteFailure::Broken) => true,
         None => facts.pulse.busy.is_some_and(|it| it >= STUCK),

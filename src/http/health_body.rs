@@ -1,4 +1,4 @@
-//! The body of `/health`. A value that can't be read is -1 (numbers) or null, and never makes the rest fail.
+//! The body of `/health`. A value that can't be read is -1 (numbers) or null; the other values are unaffected.
 
 use super::{App, observer::Observation};
 use crate::{
@@ -224,7 +224,7 @@ impl Pools {
     }
 }
 
-/// The name of a pool is a text of the user's.
+/// The name of a pool is user text.
 fn processes(worker: &crate::engine::Worker, all: bool) -> Vec<Value> {
     let told = worker.worker_processes().into_iter().map(|it| {
         let mut value = serde_json::json!({

@@ -1,4 +1,4 @@
-//! The last answers of `/health`.
+//! The most recent responses of `/health`.
 
 use crate::os::Unpoisoned;
 use axum::{body::Bytes, http::StatusCode};
@@ -7,16 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No answer is older than this. Making one reads /proc on the thread that serves all clients.
+/// The maximum age of a cached response. Making one reads /proc on the thread that serves all clients.
 const RECENT: Duration = Duration::from_millis(50);
 
-/// The last answer to those who are known, and to those who are not.
+/// The last response for authenticated callers, and the last for others.
 #[derive(Default)]
 pub(super) struct Recent(Mutex<[Option<CachedAnswer>; 2]>);
 
 struct CachedAnswer {
     at: Instant,
-    /// Whether the process was stopping: that is reported at once.
+    /// Whether the process was stopping. This is reported without delay.
     stopping: bool,
     answer: (StatusCode, Bytes),
 }

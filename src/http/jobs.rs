@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 /// The maximum number of threads; each starts when it is first needed.
 const THREADS: usize = 4;
-/// As much stack as a main thread: the limits on nesting assume it.
+/// The stack size of a main thread, which the limits on nesting assume.
 const STACK: usize = 8 << 20;
 /// The maximum number of waiting jobs.
 const QUEUE: usize = 64;
@@ -33,7 +33,7 @@ struct JobQueue {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Job>,
-    /// Threads that wait for a job.
+    /// Threads that are waiting for a job.
     idle: usize,
     threads: usize,
     closed: bool,
@@ -62,7 +62,7 @@ impl Jobs {
         (queue.waiting.len(), queue.threads - queue.idle)
     }
 
-    /// Drops waiting jobs and joins the threads that have ended; does not wait for a stuck one.
+    /// Drops waiting jobs and joins the threads that have ended. Does not wait for a stuck thread.
     pub fn close(&self) {
         let mut queue = lock(&self.shared.queue);
         queue.closed = true;

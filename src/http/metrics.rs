@@ -21,7 +21,7 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], registry.prometheus())
 }
 
-/// Sets the gauges. A value that could not be read is omitted, or -1 if the metric has a single value.
+/// Sets the gauges. A value that could not be read is omitted, or is -1 if the metric has a single value.
 fn measure(registry: &Registry, observation: Option<&Observation>, pools: &[(String, usize, usize)]) {
     let queues = observation.and_then(|it| it.queues.as_ref());
     let of_types = queues.iter().flat_map(|it| &it.types).flat_map(|it| {

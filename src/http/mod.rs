@@ -1,9 +1,9 @@
 //! The HTTP server: one sub-router per area, behind one door.
 //!
-//! Owns: the listening thread, its bounds, who may in, `/health`, `/metrics`. The areas: `ingestion` (what existing clients
-//! of the ingestion API speak), `api` (windlass's own API) and `page`.
-//! May import: everything on the floors below. Never: takes a lock that a step can hold; touches SQLite, a file or a
-//! process on the thread of the server: that is done inside `App::blocking`.
+//! Owns: the listening thread, its limits, access control, `/health`, `/metrics`. The areas: `ingestion` (the API of
+//! existing ingestion clients), `api` (windlass's own API) and `page`. May import: everything on the floors below.
+//! Never: takes a lock that a step can hold; accesses SQLite, a file or a process on the server's thread, but only
+//! inside `App::blocking`.
 
 pub mod access;
 pub mod api;

@@ -17,10 +17,12 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long `/health` waits for a new check before it returns the last result; and how long for the first one.
+/// How long `/health` waits for a new check before it returns the last result, and how long it waits for the first
+/// check.
 const FRESH: Duration = Duration::from_millis(30);
 const FIRST: Duration = Duration::from_millis(300);
-/// A check that took time t is not repeated for this many times t, since counting a long queue is expensive.
+/// After a check that took time t, the next one waits for this many times t, because counting a long queue is
+/// expensive.
 const REST: u32 = 20;
 const LEAST_REST: Duration = Duration::from_millis(100);
 
@@ -66,13 +68,13 @@ impl Observer {
         let (weak, engine) = (Arc::downgrade(&request), engine.clone());
         let started = threads::start("windlass-health", move || run(&weak, &engine, &tell));
         if let Err(error) = started {
-            // Without the thread, `/health` says that nothing can be read.
+            // Without the thread, `/health` reports that nothing can be read.
             tracing::error!(%error, "failed to watch the health of the engine");
         }
         Observer { request, observation }
     }
 
-    /// The newest result; a new one if the check ends soon enough.
+    /// The newest result. Waits a short time for a new check.
     pub async fn look(&self) -> Option<Arc<Observation>> {
         let mut observation = self.observation.clone();
         let newest = observation.borrow_and_update().clone();

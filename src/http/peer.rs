@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-/// The peer of a connection; every request carries it.
+/// The peer of a connection, attached to every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub remote: SocketAddr,
-    /// Our own end.
+    /// Our own address.
     pub local: SocketAddr,
 }

@@ -4,12 +4,12 @@ use super::{App, Area, Failure, api, app, describe, door, failure, health, inges
 use axum::{Router, middleware};
 use utoipa_axum::router::OpenApiRouter;
 
-/// Whether requests to this address may take longer than others.
+/// Whether requests to this path may take longer than others.
 pub(super) fn takes_long(path: &str) -> bool {
     ingestion::LONG.contains(&path)
 }
 
-/// The areas with what each asks of a request.
+/// The areas, with the access that each requires.
 fn areas() -> [(Area, OpenApiRouter<App>); 3] {
     [
         (Area::Open, health::router().merge(session::open_router()).merge(page::router()).merge(api::openapi_router())),
@@ -24,14 +24,14 @@ pub fn description() -> utoipa::openapi::OpenApi {
     describe::complete(all.split_for_parts().1)
 }
 
-/// Everything that is served, behind the door.
+/// The whole API and the page, behind the door.
 pub fn router(app: App) -> Router {
     app.is_described_by(description);
     let mut all = Router::new();
     for (area, router) in areas() {
         let (router, _) = router.split_for_parts();
         let guard = middleware::from_fn_with_state((app.clone(), area), door::guard);
-        // An area without routes has nothing to guard, and a layer over nothing is refused.
+        // An area without routes needs no guard, and axum refuses a layer without routes.
         all = all.merge(if router.has_routes() { router.route_layer(guard) } else { router });
     }
     all.fallback(async || Failure::not_found("no such address"))

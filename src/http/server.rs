@@ -1,4 +1,4 @@
-//! The thread that listens: one reactor, with a limit on everything that clients can make grow.
+//! The listening thread: one reactor, with limits on everything that clients can make grow.
 
 use super::{
     App,
@@ -34,22 +34,23 @@ use tower::ServiceExt;
 /// The limits on clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections; a new one beyond takes the place of the least useful one.
+    /// Open connections. A new one beyond this replaces the least useful one.
     pub connections: usize,
-    /// To send the head of a request; also how long a connection may stay open without one.
+    /// The time to send the head of a request, and the time that a connection may stay open without a request.
     pub head: Duration,
-    /// For a request as a whole, from its head to the beginning of the answer. Streamed responses may continue.
+    /// The time for a whole request, from its head to the start of the response. Streamed responses may continue.
     pub request: Duration,
-    /// Likewise, for the few addresses where the work itself takes long.
+    /// The same for the few endpoints with long work.
     pub long_request: Duration,
-    /// Without being able to write a byte of an answer.
+    /// The time for which not a single byte of a response can be written.
     pub write: Duration,
     /// Bytes of any request's body. Most routes take far less (`DefaultBodyLimit`).
     pub body: usize,
-    /// Bytes of a request's target, and of its header fields together: 414 and 431 beyond.
+    /// Bytes of a request's target, and of its header fields together. Larger ones get 414 and 431.
     pub target: usize,
     pub fields: usize,
-    /// Bytes of a request's head, and of the buffer of a connection. A larger one is not parsed as HTTP: it gets a bare status.
+    /// Bytes of a request's head, and of the buffer of a connection. A larger request is not parsed and gets a bare
+    /// status.
     pub buffer: usize,
 }
 
@@ -62,7 +63,7 @@ impl Default for Limits {
             long_request: Duration::from_secs(60 * 60),
             write: Duration::from_secs(20),
             body: 64 << 20,
-            // The longest query of a search, every byte of it percent-encoded, and more.
+            // Enough for the longest search query with every byte percent-encoded.
             target: 40 << 10,
             fields: 40 << 10,
             buffer: 64 << 10,
@@ -70,10 +71,10 @@ impl Default for Limits {
     }
 }
 
-/// Connections that may wait to be accepted: more than there can be at once.
+/// Connections that may wait to be accepted: more than can be open at once.
 const BACKLOG: i32 = 1_024;
 
-/// Connections that leave enough descriptors for the database, the artifacts and the pipes of children.
+/// The number of connections that leaves enough descriptors for the database, the artifacts and the pipes of children.
 fn affordable() -> usize {
     let most = limits::open_files();
     usize::try_from(most.saturating_sub(48) / 3).unwrap_or(usize::MAX).max(8)
@@ -108,19 +109,19 @@ impl Server {
         let threads = Threads::default();
         threads.start("windlass-http", move || {
             runtime.block_on(listen(listener, (router, budget), limits, connections, stopped));
-            // The rest has had its deadline.
+            // The other tasks have reached their deadline.
             runtime.shutdown_background();
         })?;
         Ok(Server { address, stop, threads })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address that it listens on, with the port that the system chose.
     #[cfg(any(test, feature = "internals"))]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts nothing more, lets requests end until the deadline, then cuts them. Idempotent.
+    /// Stops accepting, lets requests finish until the deadline, then cuts them. Idempotent.
     pub fn stop(&self, deadline: Instant) {
         self.stop.send_replace(Some(deadline));
         self.threads.join();
@@ -162,7 +163,7 @@ async fn listen(
                 let task = tasks.spawn(serve(stream, peer, served.clone(), limits, entry, stopped.clone()));
                 list.can_be_cut(number, task);
             }
-            // Out of descriptors, or the client is already gone: the next one may succeed.
+            // Out of descriptors, or the client has already gone. The next accept may succeed.
             Err(error) => {
                 tracing::debug!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -175,7 +176,7 @@ async fn listen(
     let _ = tokio::time::timeout_at(deadline.into(), drained).await;
 }
 
-/// Serves one connection until it ends or the server stops: then the request at work may end.
+/// Serves one connection until it ends or the server stops. A request in progress may finish.
 async fn serve(
     stream: Impatient,
     peer: Peer,
@@ -190,7 +191,7 @@ async fn serve(
         let (router, budget) = served.clone();
         async move {
             entry.enter(Phase::Busy);
-            // Requests that came in one piece take turns with those of other connections.
+            // Pipelined requests take turns with the requests of other connections.
             tokio::task::yield_now().await;
             let (method, path, begun) = (request.method().clone(), loggable(request.uri().path()), Instant::now());
             let asks = request.headers().contains_key(header::EXPECT);
@@ -198,7 +199,7 @@ async fn serve(
             tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
             entry.enter(Phase::Idle);
             if !drain.settle(asks).await {
-                // Only said here: otherwise a client would send its next request into a connection that ends.
+                // Announced, so that the client does not send its next request on a connection that closes.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -207,7 +208,7 @@ async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(limits.buffer);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    // A client that breaks off, is too slow or speaks no HTTP is not worth an event.
+    // A client that disconnects, is too slow or does not speak HTTP is not logged.
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
@@ -215,9 +216,9 @@ async fn serve(
     let _ = connection.await;
 }
 
-/// A one-time link is a secret, and so may be a query.
+/// The path for the log. One-time links and queries are left out, because they may be secrets.
 fn loggable(path: &str) -> String {
-    // A misspelled link opens nothing here, but a reader of the log could correct it.
+    // A misspelled link opens nothing, but a reader of the log could correct it.
     let opened = path.to_ascii_lowercase().find("open/").map(|it| it + "open/".len());
     let end = opened.into_iter().chain(path.find('%')).min().unwrap_or(path.len());
     path[..end].chars().take(200).collect()
@@ -256,7 +257,7 @@ where
     (response, drain)
 }
 
-/// A body that announces its size is refused before it is read; one without a size is cut off at the limit.
+/// A body that declares too large a size is refused before it is read. A body without a size is cut off at the limit.
 fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
     let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let of_fields = |it: &HeaderMap| it.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
@@ -269,7 +270,7 @@ fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
     (body > limits.body as u64).then(|| Failure::too_large(limits.body as u64))
 }
 
-/// The response to a timeout: the client's fault while we wait for more of its body.
+/// The response to a timeout. It is the client's fault while the server waits for more of its body.
 fn too_slow(time: Duration, reading: Reading) -> Failure {
     let seconds = time.as_secs_f64();
     match reading {

@@ -1,8 +1,8 @@
-//! How a browser signs in: a one-time link, or the token, opens a session.
+//! Signing in from a browser: a one-time link or the token opens a session.
 //!
-//! A session is a random secret. This process keeps only its digest, and only in memory: the session expires, and it ends with
-//! a sign-out or with the process. The page keeps it in `sessionStorage` and sends it as a header. A cookie would go to every
-//! port of the host name, and so to other programs.
+//! A session is a random secret. This process keeps only its digest, in memory. The session ends when it expires, on
+//! sign-out, or with the process. The page keeps the secret in `sessionStorage` and sends it as a header. A cookie
+//! would be sent to every port of the host name, and so to other programs.
 
 use super::{
     App, Caller, Failure, Result,
@@ -24,7 +24,7 @@ use std::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// Bytes of the body of a sign-in: it comes from strangers.
+/// The limit for the body of a sign-in in bytes. It comes from unauthenticated clients.
 const SIGN_IN: usize = 4_096;
 
 /// A link for one browser.
@@ -70,7 +70,7 @@ struct Ended {
     ended: usize,
 }
 
-/// Needs no token: the link is one.
+/// Needs no token, because the link serves as one.
 pub fn open_router() -> OpenApiRouter<App> {
     let link = axum::routing::get(super::page::index).head(waits);
     let sign_in = OpenApiRouter::new().routes(routes!(sign_in)).layer(DefaultBodyLimit::max(SIGN_IN));
@@ -112,7 +112,7 @@ async fn sign_in(
     let access = app.access();
     match (&asked.code, &asked.token) {
         (Some(code), None) => {
-            // Looked up before it is spent: another user must not use up the link.
+            // Checked before the link is used up, so that another user can't use it up.
             let owner = app.blocking(move |_| Ok::<_, Failure>(socket_owner::owner(peer.remote, peer.local))).await?;
             if !may_open(owner, peer.remote.ip().to_canonical().is_loopback(), socket_owner::own_user()) {
                 return Err(Failure::new(403, "only the user that windlass runs as can use this link")
@@ -133,7 +133,8 @@ async fn sign_in(
     Ok((StatusCode::CREATED, Json(opened)))
 }
 
-/// Whether a link works for this peer: on this machine only for our own user, and for root, who can do everything anyway.
+/// Whether a link works for this peer. On this machine it works only for our own user, and for root, who can do
+/// everything anyway.
 fn may_open(owner: SocketOwner, loopback: bool, own: u32) -> bool {
     match owner {
         SocketOwner::User(user) => user == own || user == 0,

@@ -1,4 +1,4 @@
-//! The unopened links and the open sessions: secrets of which this process keeps only the digests, and only in memory.
+//! The unopened links and the open sessions. This process keeps only the digests of their secrets, in memory.
 
 use super::token::digest;
 use crate::{model::Timestamp, os::Unpoisoned};
@@ -10,24 +10,24 @@ use std::{
 
 /// The header that carries a session.
 pub const HEADER: &str = "x-windlass-session";
-/// How long a link may wait to be opened.
+/// How long a link is valid.
 pub(super) const LINK_LASTS: Duration = Duration::from_secs(600);
-/// Links that may wait at a time; the oldest goes first.
+/// The most unopened links; the oldest is dropped first.
 const LINKS: usize = 32;
-/// A session ends after this long without use; time in which the machine sleeps counts.
+/// A session ends after this long without use. Time in which the machine sleeps counts.
 pub(super) const IDLE: Duration = Duration::from_secs(12 * 3600);
-/// And when it is this old, used or not.
+/// A session always ends at this age.
 pub(super) const SESSION_LASTS: Duration = Duration::from_secs(7 * 86_400);
-/// Sessions at a time; the one that was not used for longest goes first.
+/// The most sessions; the one unused for longest is dropped first.
 const SESSIONS: usize = 64;
 
-/// The links that were given out and not opened.
+/// The unopened links.
 #[derive(Default)]
 pub struct Links(Mutex<VecDeque<(String, Instant)>>);
 
 impl Links {
     pub fn issue(&self) -> String {
-        // Without randomness there is no link: the empty one never opens.
+        // Without randomness there is no link, because an empty code never opens one.
         let code = random::<24>().unwrap_or_default();
         let mut waiting = lock(&self.0);
         if waiting.len() == LINKS {
@@ -52,7 +52,7 @@ impl Links {
     }
 }
 
-/// Which of the sessions; none is ever named twice.
+/// Identifies a session. Never reused.
 pub type SessionId = u64;
 
 /// The open sessions, by the digest of their secret.
@@ -77,7 +77,7 @@ impl Session {
 }
 
 impl Sessions {
-    /// Opens one; only the caller knows the secret from then on. `None`: no randomness.
+    /// Opens a session. Only the caller knows its secret. `None` without randomness.
     pub(super) fn begin(&self, host: &str, now: Timestamp) -> Option<String> {
         let secret = random::<32>()?;
         let mut open = lock(&self.open);
@@ -92,7 +92,7 @@ impl Sessions {
         Some(secret)
     }
 
-    /// The session with this secret, which is used by this.
+    /// The session with this secret. Finding it counts as use.
     pub fn find(&self, secret: &[u8], host: &str, now: Timestamp) -> Option<SessionId> {
         let mut open = lock(&self.open);
         let key = digest(secret);
@@ -105,12 +105,12 @@ impl Sessions {
         Some(session.id)
     }
 
-    /// Whether it has not ended yet; asking does not use it.
+    /// Whether a session is still open. Asking does not count as use.
     pub fn is_open(&self, id: SessionId, now: Timestamp) -> bool {
         lock(&self.open).values().any(|it| it.id == id && !it.is_over(now))
     }
 
-    /// Ends one, or all of them; how many.
+    /// Ends one session or all of them. Returns the number.
     pub(super) fn end(&self, which: Option<SessionId>) -> usize {
         let mut open = lock(&self.open);
         let before = open.len();

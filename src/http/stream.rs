@@ -13,22 +13,22 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A connection whose writes fail after nothing could be written for `patience`.
+/// A connection whose writes fail when nothing could be written for `patience`.
 ///
-/// Reading has its limits elsewhere: the head of a request has a deadline, and so has a request as a whole; a stream of
-/// events may be quiet for as long as it likes.
+/// Reads are limited elsewhere: the head of a request and the request as a whole have deadlines, and a stream of events
+/// may be quiet for any time.
 pub struct Impatient {
     inner: TcpStream,
     patience: Duration,
     /// Runs while a write waits.
     waits: Option<Pin<Box<Sleep>>>,
-    /// Bytes that are still taken, and dropped, of a peer that was answered before it had sent everything.
+    /// How many more bytes to accept and drop from a peer that got its response before it had sent everything.
     unwanted: usize,
-    /// Runs from the end of the last answer on.
+    /// Runs from the end of the last response.
     lingers: Option<Pin<Box<Sleep>>>,
 }
 
-/// How long a connection may stay open behind its last answer.
+/// How long a connection may stay open after its last response.
 const LINGER: Duration = Duration::from_secs(5);
 
 impl Impatient {
@@ -36,8 +36,8 @@ impl Impatient {
         Impatient { inner, patience, waits: None, unwanted, lingers: None }
     }
 
-    /// Reads until the peer has closed its side, has sent too much more, or had its time. Closing a socket that has unread
-    /// bytes resets the connection, and the peer never sees the response.
+    /// Reads until the peer has closed its side, has sent too much, or the time is up. Closing a socket with unread
+    /// bytes resets the connection, and the peer would not see the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.lingers.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         if deadline.as_mut().poll(cx).is_ready() {

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 /// The file in the home directory, mode 0600.
 const FILE: &str = "serve.token";
-/// The file in the secrets directory that outranks it.
+/// The file in the secrets directory that takes precedence.
 const SECRET: &str = "api_token";
 
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Settings(error) => error.kind(),
@@ -50,7 +50,7 @@ impl Error {
     }
 }
 
-/// Only a digest is kept, and it is compared in constant time.
+/// Holds only a digest, which is compared in constant time.
 pub struct Token([u8; 32]);
 
 impl Token {
@@ -63,7 +63,7 @@ impl Token {
     }
 }
 
-/// The digest of a secret that is only compared.
+/// The digest of a secret.
 pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
@@ -71,7 +71,7 @@ pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
 /// The token of a home, if there is one: from the settings, the secrets directory, or its file.
 pub fn find(settings: &Settings) -> Result<Option<Secret>, Error> {
     if let Some(said) = settings.api_token.clone().or(settings.secret(SECRET)?) {
-        // A header has no white space at its ends, and no line breaks.
+        // A header value can't begin or end with white space or contain line breaks.
         let token = said.reveal().trim();
         if token.chars().any(char::is_control) {
             return Err(Error::Unfit);
@@ -88,7 +88,7 @@ pub fn find(settings: &Settings) -> Result<Option<Secret>, Error> {
     }
 }
 
-/// The same, making the file at first use. Only the daemon calls this, under its lock.
+/// Like `find`, but creates the file on first use. Only the daemon calls this, under its lock.
 pub fn find_or_make(settings: &Settings) -> Result<Secret, Error> {
     let path = settings.home.join(FILE);
     tighten(&path);
@@ -102,7 +102,7 @@ pub fn find_or_make(settings: &Settings) -> Result<Secret, Error> {
     Ok(Secret::new(token))
 }
 
-/// A temporary file is made with mode 0600 whatever the umask.
+/// The temporary file has mode 0600 whatever the umask.
 fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
     use io::Write;
     let mut file = tempfile::NamedTempFile::with_prefix_in("serve.token.", home)?;
@@ -112,7 +112,7 @@ fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a token unreadable for others; users who have read it before still know it.
+/// Makes a token unreadable for others. Users who have already read it still know it.
 fn tighten(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {

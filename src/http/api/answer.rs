@@ -1,4 +1,4 @@
-//! Shared by the handlers: ids in addresses, pages, and the form of errors.
+//! Shared by the handlers: ids in paths, pages, and the form of errors.
 
 use crate::http::{Failure, Result};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The documents that requests bring.
+//! The bodies of requests.
 
 use crate::{
     http::{App, Failure, Result},
@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-/// A JSON object that a request brought as its body. How large it may be is the setting `http.body`.
+/// A JSON object in the body of a request. The setting `http.body` limits its size.
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
@@ -27,7 +27,7 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     }
 }
 
-/// The same; its default where a request has no body.
+/// The same, with a default for a request without a body.
 pub struct OptionalJsonBody<T>(pub T);
 
 impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJsonBody<T> {
@@ -59,7 +59,7 @@ async fn read(request: Request, app: &App) -> Result<Bytes> {
 
 fn decode<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
     let wrong = |it: axum::extract::rejection::JsonRejection| Failure::new(it.status().as_u16(), it.body_text());
-    // A list would be read as the fields in their order, whatever that is.
+    // serde would read a list as the fields in their order of declaration.
     if !bytes.trim_ascii_start().starts_with(b"{") {
         let Json(_) = Json::<serde::de::IgnoredAny>::from_bytes(bytes).map_err(wrong)?;
         return Err(Failure::new(422, "the body must be a JSON object"));

@@ -1,8 +1,8 @@
-//! The history in memory: the newest events that any process of the home has committed, in commit order.
+//! The newest events in memory, from all processes of the home, in commit order.
 //!
-//! One thread reads the event table where it left off, into a ring that all subscribers read at their own pace. Nothing is
-//! published before it is on disk, and a writer never waits for a subscriber. A subscriber that falls behind the ring reads
-//! from the database until it has caught up, so nothing is lost and nothing grows.
+//! One thread reads the event table from where it stopped and fills a ring, which all subscribers read at their own
+//! pace. Nothing is published before it is on disk, and a writer never waits for a subscriber. A subscriber that falls
+//! behind the ring reads from the database until it has caught up. Nothing is lost, and memory does not grow.
 
 use crate::{
     engine::Engine,
@@ -22,19 +22,19 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Subscribers at a time; a connection each.
+/// The most subscribers. Each has a connection.
 pub const SUBSCRIBERS: usize = 128;
 /// The interval between two checks for commits, by any process. A check costs microseconds.
 const LOOK: Duration = Duration::from_millis(100);
-/// The same without subscribers.
+/// The interval without subscribers.
 const LEISURE: Duration = Duration::from_millis(500);
-/// Transactions that are read at once.
+/// How many transactions are read at once.
 const BATCHES: usize = 256;
 
 /// An event in the form that is sent.
 #[derive(Debug)]
 pub struct RingEvent {
-    /// Behind the event.
+    /// The cursor after the event.
     pub cursor: Cursor,
     pub event: Event,
     pub json: String,
@@ -51,10 +51,10 @@ impl RingEvent {
     }
 }
 
-/// What a subscriber finds behind its cursor.
+/// The events after a subscriber's cursor.
 #[derive(Debug)]
 pub enum Ahead {
-    /// In order; empty when it has seen everything.
+    /// In order. Empty if the subscriber has seen everything.
     Events(Vec<Arc<RingEvent>>),
     /// The next event has left the ring.
     Behind,
@@ -65,22 +65,22 @@ pub struct EventRing(Arc<Feed>);
 
 struct Feed {
     ring: Mutex<Ring>,
-    /// Events that the ring holds at most.
+    /// The most events in the ring.
     limit: usize,
-    /// Held while the ring is filled: by one at a time, so that nothing comes twice.
+    /// Held while the ring is filled, so that no event is added twice.
     filling: Mutex<()>,
-    /// Wakes the reader before its time.
+    /// Wakes the reader early.
     woken: Condvar,
-    /// Counts up whenever the ring has grown.
+    /// Incremented whenever the ring has grown.
     grown: watch::Sender<u64>,
     metrics: Arc<dyn Metrics>,
 }
 
 struct Ring {
     events: VecDeque<Arc<RingEvent>>,
-    /// Before the first event of the ring.
+    /// The cursor before the first event of the ring.
     start: Cursor,
-    /// Behind the last.
+    /// The cursor after the last event.
     end: Cursor,
     subscribers: usize,
     /// When the last commit was seen, by any process.
@@ -95,7 +95,7 @@ pub struct Subscription {
 }
 
 impl EventRing {
-    /// Keeps the newest `limit` events from now on, until it is stopped or dropped.
+    /// Keeps the newest `limit` events until it is stopped or dropped.
     pub fn start(engine: &Engine, limit: u64, metrics: Arc<dyn Metrics>) -> EventRing {
         let store = engine.store().clone();
         // If that fails, the whole table counts as new, and only its newest events are read.
@@ -131,7 +131,7 @@ impl EventRing {
     /// Starts a subscription. `None` if there are already `SUBSCRIBERS`. Reads the database, so don't call it on the server's
     /// thread.
     pub fn sit_down(&self, store: &Store) -> store::Result<Option<Subscription>> {
-        // Earlier events are not new for this subscriber.
+        // The subscriber gets only events after this point.
         self.0.take_in(store)?;
         let mut ring = self.0.ring();
         if ring.subscribers >= SUBSCRIBERS {
@@ -153,17 +153,17 @@ impl EventRing {
         self.0.ring().last_commit
     }
 
-    /// Counts events that had left the ring before a subscriber came to them. `how`: `read` from the table, or `dropped`.
+    /// Counts events that left the ring before a subscriber read them. `how`: `read` from the table, or `dropped`.
     pub fn count_missed(&self, how: &str, events: i64) {
         self.0.metrics.add(Counter::EventsMissed, how, u64::try_from(events).unwrap_or(0));
     }
 
-    /// Behind the newest event that was read.
+    /// The cursor after the newest event that was read.
     pub fn end(&self) -> Cursor {
         self.0.ring().end
     }
 
-    /// At most `most` events behind a cursor; none yet when that was seen elsewhere before it was read here.
+    /// At most `most` events after a cursor. Empty if the cursor is newer than the ring.
     pub fn after(&self, cursor: Cursor, most: usize) -> Ahead {
         let ring = self.0.ring();
         if cursor < ring.start {
@@ -173,7 +173,7 @@ impl EventRing {
         Ahead::Events(ring.events.iter().skip(first).take(most).cloned().collect())
     }
 
-    /// Ends the reading; subscribers learn that the process is stopping.
+    /// Stops reading. Subscribers learn that the process is stopping.
     pub fn stop(&self) {
         self.0.ring().stopped = true;
         self.0.woken.notify_all();
@@ -181,7 +181,7 @@ impl EventRing {
     }
 }
 
-/// Reads committed events while there are owners.
+/// Reads committed events for as long as the ring has an owner.
 fn follow(shared: &Weak<Feed>, store: &Store) {
     let mut watch = None;
     let mut seen = None;
@@ -210,7 +210,7 @@ fn follow(shared: &Weak<Feed>, store: &Store) {
 }
 
 impl Feed {
-    /// Waits until the next check is due. True: there will be none.
+    /// Waits until the next check is due. Returns true if the ring was stopped.
     fn rest(&self) -> bool {
         let ring = self.ring();
         let time = if ring.subscribers == 0 { LEISURE } else { LOOK };
@@ -220,7 +220,7 @@ impl Feed {
         self.woken.wait_timeout(ring, time).unpoisoned().0.stopped
     }
 
-    /// Reads new events into the ring. Holds no transaction open while it waits.
+    /// Reads new events into the ring. Holds no transaction while it waits.
     fn take_in(&self, store: &Store) -> store::Result<()> {
         let _filling = self.filling.lock().unpoisoned();
         self.skip(store.read(event::newest)?);
@@ -228,7 +228,8 @@ impl Feed {
             let from = self.ring().end;
             let (oldest, found) = store.read(|tx| Ok((event::oldest(tx)?, event::after(tx, from, BATCHES)?)))?;
             if from.seq + 1 < oldest.seq {
-                // Pruned before it was read here: no subscriber may continue in the ring as if nothing were missing.
+                // Events were pruned before they were read. Subscribers must not continue in the ring as if nothing
+                // were missing.
                 let mut ring = self.ring();
                 ring.events.clear();
                 (ring.start, ring.end) = (oldest, oldest);
@@ -241,7 +242,7 @@ impl Feed {
         }
     }
 
-    /// Skips events that would leave the ring at once: every transaction in the table has at least one event.
+    /// Skips events that would leave the ring immediately. Each transaction in the table has at least one event.
     fn skip(&self, newest: Cursor) {
         let first = newest.seq.saturating_sub(i64::try_from(self.limit).unwrap_or(i64::MAX));
         let mut ring = self.ring();

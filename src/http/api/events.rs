@@ -1,4 +1,4 @@
-//! `/api/v1/events`: what happens, as server-sent events, from any point of the history on.
+//! `/api/v1/events`: events as a stream of server-sent events, from any point of the history.
 
 use super::{
     answer::{Refused, optional},
@@ -38,9 +38,10 @@ pub fn router() -> OpenApiRouter<App> {
 
 /// The number of events sent at once, and thus the maximum held for one subscriber.
 const AT_ONCE: usize = 256;
-/// Transactions that are read for one who fell behind.
+/// How many transactions are read at once for a subscriber that fell behind.
 const BATCHES: usize = 64;
-/// A comment is sent after this long without an event: it keeps proxies from closing, and finds readers that are gone.
+/// The interval of comments while there are no events. They keep proxies from closing the connection, and detect
+/// readers that have gone.
 const BEAT: Duration = Duration::from_secs(15);
 /// How soon a stream notices that the process is stopping.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -112,9 +113,10 @@ async fn events(
     };
     let mut cursor = after.unwrap_or_else(|| subscription.event_ring().end());
     let mut begin = "retry: 2000\n".to_string();
-    // It is no longer known whether the row before the oldest was read to its end; assume that it was.
+    // It is unknown whether the row before the oldest was read completely; assume that it was.
     let lost = cursor.seq + 1 < oldest.seq;
-    // Of a history that does not exist, as after a restore: it would wait for what happened long ago.
+    // The cursor is from another history, as after a restore. Otherwise the stream would wait for numbers of the old
+    // history.
     let beyond = cursor > Cursor { seq: newest.seq + 1, index: 0 };
     if after.is_some() && (lost || beyond) {
         cursor = if lost { oldest } else { newest };
@@ -140,7 +142,7 @@ fn gap(after: Cursor) -> String {
     format!("event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(after))
 }
 
-/// One subscriber: only a cursor and a subscription of the event ring.
+/// One subscriber: a cursor and a subscription to the event ring.
 struct Follower {
     app: App,
     /// When a session ends, its streams end.
@@ -148,11 +150,11 @@ struct Follower {
     subscription: Subscription,
     group: Option<GroupId>,
     cursor: Cursor,
-    /// Nothing is left of the row that the cursor is in, as far as is known.
+    /// Whether the row of the cursor is read completely, as far as is known.
     whole: bool,
     digest: Option<Duration>,
     begin: Option<String>,
-    /// When something was sent last.
+    /// When something was last sent.
     sent: Instant,
 }
 
@@ -182,12 +184,12 @@ impl Follower {
         }
     }
 
-    /// The next requested events, if any, or the news that some are lost.
+    /// The next events, if any, or a gap.
     async fn events(&mut self) -> Option<String> {
         loop {
             let found: Vec<Arc<RingEvent>> = match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
                 Ahead::Events(events) => {
-                    // One slice may end inside a row.
+                    // A slice may end inside a row.
                     self.whole = if events.is_empty() { self.whole } else { events.len() < AT_ONCE };
                     events
                 }
@@ -212,8 +214,8 @@ impl Follower {
         }
     }
 
-    /// Reads from the database the events that have left the ring, and the cursor before which the history is gone; `None` if
-    /// that fails for the moment.
+    /// Reads events that have left the ring from the database, with the cursor before which the history is gone. `None`
+    /// if reading fails for now.
     async fn catch_up(&self) -> Option<(Cursor, Vec<Arc<RingEvent>>)> {
         let cursor = self.cursor;
         let read = move |tx: &store::ReadTx| Ok((event::oldest(tx)?, event::after(tx, cursor, BATCHES)?));
@@ -229,7 +231,7 @@ impl Follower {
         }
     }
 
-    /// What changed, if something did and the time has come.
+    /// A digest of the changes, if there are any and it is due.
     async fn digest(&mut self, every: Duration) -> Option<String> {
         if self.cursor >= self.subscription.event_ring().end() {
             return None;
@@ -254,11 +256,11 @@ impl Follower {
                     }
                     many |= groups.len() > NAMED;
                 }
-                // A digest need not know everything: it says that much changed.
+                // A digest need not be complete; it reports that much has changed.
                 Ahead::Behind => {
                     (many, any) = (true, true);
                     let end = self.subscription.event_ring().end();
-                    // At least one for each transaction: their events are not counted.
+                    // At least one for each transaction, whose events are not counted.
                     self.subscription.event_ring().count_missed("dropped", end.seq - self.cursor.seq);
                     self.cursor = end;
                 }

@@ -15,7 +15,7 @@ use axum::{
 use futures_util::stream;
 use std::io;
 
-/// Runs that are read and sent at once.
+/// How many runs are read and sent at once.
 const RUNS: usize = 100;
 
 /// The position of an export.
@@ -33,7 +33,7 @@ pub(super) async fn export(State(app): State<App>, Path(group): Path<String>) ->
     let group: GroupId = id(&group)?;
     let head = app.blocking(move |engine| view::export_head(engine.store(), group)).await?;
     let mut head = serde_json::to_string(&head).map_err(|error| Failure::new(500, error.to_string()))?;
-    // The runs go inside of the object.
+    // The runs are inserted into the object.
     head.pop();
     head.push_str(r#","runs":["#);
     let begin = (app, Place::Runs { after: None, first: true }, Some(head));

@@ -44,6 +44,6 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(resources::router())
         .merge(search::router())
         .merge(events::router())
-        // The server takes no more of any body than the setting `http.body`.
+        // The setting `http.body` already limits every body.
         .layer(DefaultBodyLimit::disable())
 }

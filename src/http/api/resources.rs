@@ -18,7 +18,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(resources))
 }
 
-/// Resources that one answer lists at most.
+/// The most resources in one response.
 const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -74,7 +74,7 @@ async fn search(State(app): State<App>, Query(request): Query<SearchRequest>) ->
     Ok(Json(app.blocking(move |engine| view::find(&named(engine.home(), &name)?, &query)).await?))
 }
 
-/// Only databases in the home directory: a name from the network is never a path.
+/// Only databases in the home directory. A name from the network is never a path.
 fn named(home: &Path, name: &str) -> view::Result<Named> {
     let all = view::databases_of(home)?;
     let there: Vec<String> = all.iter().map(|it| it.name.clone()).collect();

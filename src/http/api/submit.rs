@@ -147,7 +147,7 @@ fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<Str
     };
     let text = |(at, item): (usize, Item)| match item {
         Item::Object(object) => Ok(Value::Object(object).to_string()),
-        // Such a text is meant as an object: templates could not read a broken one.
+        // Such a text is meant to be an object, and templates could not read a malformed one.
         Item::Text(text) if text.trim_start().starts_with('{') => {
             match serde_json::from_slice::<Value>(&keep_digits(text.as_bytes())) {
                 Ok(_) => Ok(text),

@@ -1,4 +1,4 @@
-//! `/api/v1/waiting`: steps that wait for people, times and signals; and the answers that they get.
+//! `/api/v1/waiting`: steps that wait for people, times and signals, and the answers to them.
 
 use super::{
     answer::{Limit, Refused, RefusedBody, id, optional, page},

@@ -1,4 +1,4 @@
-//! `/api/v1/workflows`: the workflows in the home's workflows directory, which a person can start by name.
+//! `/api/v1/workflows`: the workflows in the home's workflows directory, which people can start by name.
 
 use super::answer::Refused;
 use crate::{

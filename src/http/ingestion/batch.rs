@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// How long the start of a batch's new documents waits for another one.
+/// How long starting a batch's new documents waits for another start.
 const TURN: Millis = Millis::seconds(30);
 
 #[utoipa::path(get, path = "/api/v1/batch/", tag = "ingestion", summary = "All batches",
@@ -105,7 +105,7 @@ pub async fn start_workflows(
                 return Err(Failure::not_found(format!("Batch {id} not found")));
             }
             let (definition, params) = definitions::find_both(engine, &request)?;
-            // A start with `only_unparsed` sees the groups that others have started.
+            // With `only_unparsed`, a start must see the groups that others have started.
             let key = ResourceKey(format!("batch:{id}"));
             let _turn = engine.hold_key(&key, super::turn::holder(), LockWait::AtMost(TURN))?;
             let start = Start {

@@ -1,5 +1,5 @@
-//! `/workflow/definitions`: the workflows that can be started. The built-in one, the files of `workflows/` in the home
-//! directory, and what was submitted before, newest version; by id.
+//! `/workflow/definitions`: the workflows that can be started, by id: the built-in one, the files of `workflows/` in
+//! the home directory, and the newest version of those submitted before.
 
 use super::start::StartRequest;
 use crate::{
@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 struct Known {
     definition: Definition,
     text: String,
-    /// It is known only because it was submitted once, with items that its author chose.
+    /// Known only because it was once submitted, with items that its author chose.
     submitted: bool,
 }
 
@@ -59,7 +59,7 @@ pub fn yaml(text: String) -> Response {
 fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
     let mut found = BTreeMap::new();
     for it in engine.store().read(definition::newest)? {
-        // A version that this program can no longer read, or that was changed in the database, can't be started.
+        // A version that this program can't read, or that was changed in the database, can't be started.
         let Ok(definition) = Definition::from_stored(&it.body, &it.hash) else { continue };
         let text = pretty(&it.body);
         found.insert(definition.id.clone(), Known { definition, text, submitted: true });
@@ -94,7 +94,7 @@ pub fn find_both(engine: &Engine, request: &StartRequest) -> Result<(Definition,
     let definition = match &request.definition {
         Some(id) => {
             let found = find(engine, id)?;
-            // Its commands would get items of the caller's choice.
+            // Its commands would run with items of the caller's choice.
             if found.submitted && !request.may_reach_out {
                 return Err(Failure::new(
                     403,

@@ -1,4 +1,4 @@
-//! `/document`: documents that are uploaded or fetched, and their end.
+//! `/document`: uploading, fetching and deleting documents.
 
 use super::{
     form::{Queried, Sent, Upload, UploadForm},
@@ -126,7 +126,7 @@ pub async fn ingest(
     Ok((status, Json(taken)))
 }
 
-/// The bytes of a document, from a body, a form or an address.
+/// The bytes of a document, from the body, a form or a URL.
 fn bytes_of(
     engine: &Engine,
     upload: Option<Upload>,
@@ -136,7 +136,7 @@ fn bytes_of(
 ) -> Result<(Put, UploadedDocument)> {
     if let Some(Upload { incoming, content_type, .. }) = upload {
         let put = incoming.finish()?;
-        // A type that clients send for every file carries no information.
+        // Clients send this type for every file, so it carries no information.
         let said = content_type.filter(|it| !it.ends_with("/octet-stream"));
         return Ok((put, UploadedDocument { media_type: uploaded.media_type.or(said), ..uploaded }));
     }
@@ -161,7 +161,7 @@ fn bytes_of(
     Ok((put, uploaded))
 }
 
-/// If a document can't be fetched from the client's address, that is the client's error, unless our disk failed.
+/// A document that can't be fetched from the client's URL is a client error, unless our disk failed.
 fn as_bad_request(error: crate::ingest::Error) -> Failure {
     match &error {
         crate::ingest::Error::Io { source, .. } if NotPublic::behind(&error) => {

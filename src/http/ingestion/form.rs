@@ -1,5 +1,5 @@
-//! The fields of a request: its query, and a body in either form encoding. Fields are bounded and kept; a file is streamed into
-//! an artifact.
+//! The fields of a request: its query, and a body in either form encoding. Fields are kept in memory, within limits; a
+//! file is streamed into an artifact.
 
 use crate::{
     artifact::Incoming,
@@ -17,11 +17,11 @@ use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::HashMap, str::FromStr, sync::Arc};
 
-/// All fields of a request together, in bytes. The hashes of a large source are one field.
+/// The limit for all fields of a request, in bytes. The hashes of a large source are one field.
 const FIELDS_MAX: usize = 32 << 20;
-/// Bytes of a name.
+/// The limit for a name, in bytes.
 const NAME_MAX: usize = 1 << 10;
-/// More fields than any client sends.
+/// The most fields of a request; no client sends that many.
 const COUNT_MAX: usize = 1_000;
 /// A body up to this size is read in microseconds.
 const QUICK: usize = 64 << 10;
@@ -35,8 +35,7 @@ pub struct Fields {
     size: usize,
 }
 
-/// A file that came with a request, written but not kept yet: a client that is slow with what follows must not hold up
-/// those who sweep.
+/// A file uploaded with a request. It is written but not yet kept, so that a slow client does not block a sweep.
 pub struct Upload {
     pub file_name: Option<String>,
     pub content_type: Option<String>,
@@ -49,7 +48,7 @@ impl Fields {
         self.get(name).ok_or_else(|| Failure::bad_request(format!("`{name}` is missing")))
     }
 
-    /// A field that lists show later: 1 KiB at most.
+    /// A field that lists show later; at most 1 KiB.
     pub fn name(&self, name: &str) -> Result<&str> {
         let text = self.text(name)?;
         match text.len() <= NAME_MAX {
@@ -77,7 +76,7 @@ impl Fields {
         Ok(self.number(name)?.unwrap_or_default())
     }
 
-    /// As Pydantic reads one: `true`, `1`, `yes`, `on`, and their opposites.
+    /// A boolean, parsed as Pydantic does: `true`, `1`, `yes`, `on`, and their opposites.
     pub fn flag(&self, name: &str) -> Result<bool> {
         match self.get(name).map(str::to_ascii_lowercase).as_deref() {
             None | Some("false" | "0" | "no" | "off" | "f" | "n") => Ok(false),
@@ -91,7 +90,7 @@ impl Fields {
         let wrong = |_| Failure::bad_request(format!("`{name}` is not a JSON object"));
         let read = |text: &str| serde_json::from_slice::<Option<Map<String, Value>>>(&keep_digits(text.as_bytes()));
         let object = self.get(name).map(read).transpose().map_err(wrong)?.flatten();
-        // In JSON it is written `\u0000`, so the text of the field has none.
+        // JSON writes NUL as `\u0000`, so the text of the field does not contain it.
         match object.iter().flatten().any(|(key, value)| key.contains('\0') || has_nul(value)) {
             true => Err(Failure::bad_request(format!("`{name}` contains NUL"))),
             false => Ok(object),
@@ -123,7 +122,7 @@ impl Fields {
     }
 }
 
-/// The JSON reader bounds how deep it goes.
+/// The JSON parser limits the depth.
 fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
@@ -133,8 +132,8 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Percent-decoding; `plus`: a `+` is a blank, as in forms. Anything that is not UTF-8 is refused, not replaced as by
-/// `form_urlencoded`.
+/// Percent-decoding. With `plus`, a `+` is a space, as in forms. Bytes that are not UTF-8 are refused;
+/// `form_urlencoded` would replace them.
 fn decoded(text: &[u8], plus: bool) -> Result<String> {
     let blanks: Vec<u8>;
     let text = match plus {
@@ -169,7 +168,7 @@ fn of_query(parts: &Parts) -> Result<Fields> {
     Ok(fields)
 }
 
-/// The query of a request and its body, which outranks it: urlencoded, multipart, or none.
+/// The fields of a request's query and body: urlencoded, multipart, or none. The body takes precedence.
 pub struct Sent(pub Fields);
 
 impl FromRequest<App> for Sent {
@@ -180,7 +179,7 @@ impl FromRequest<App> for Sent {
     }
 }
 
-/// The same with a file in the part `file`.
+/// The same, with a file in the part `file`.
 pub struct UploadForm(pub Fields, pub Option<Upload>);
 
 impl FromRequest<App> for UploadForm {
@@ -209,7 +208,7 @@ async fn read(request: Request, app: &App, takes_file: bool) -> Result<(Fields, 
             }
             let size = bytes.len();
             let decode = move || fields.add_encoded(&bytes).map(|()| (fields, None));
-            // What takes milliseconds must not keep the thread of the server from others.
+            // Work that takes milliseconds must not block the server's thread.
             if size > QUICK { app.blocking(move |_| decode()).await } else { decode() }
         }
         other => Err(Failure::new(415, format!("`{}` is not a form", short(other))).hint("send multipart/form-data")),
@@ -259,7 +258,7 @@ async fn multipart(request: Request, app: &App, takes_file: bool, fields: &mut F
 fn wrong(error: axum::extract::multipart::MultipartError) -> Failure {
     match error.status().as_u16() {
         _ if is_too_long(&error) => Failure::new(413, "the body of the request is larger than the setting `http.body`"),
-        // A body that can't be read was not sent completely, or not as announced.
+        // A body that can't be read was not sent completely, or not as declared.
         500.. => Failure::bad_request("the request body ended early"),
         status => Failure::new(status, error.body_text()),
     }
@@ -279,7 +278,7 @@ async fn text(mut part: Field<'_>, keep: Option<&Charge>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Failure::bad_request("a field of the request is not UTF-8"))
 }
 
-/// None: a browser's empty file field.
+/// None for an empty file field, as browsers send it.
 async fn file(mut part: Field<'_>, app: &App) -> Result<Option<Upload>> {
     // Clients percent-encode the name.
     let file_name = part.file_name().map(|it| decoded(it.as_bytes(), false)).transpose()?;

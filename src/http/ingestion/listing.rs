@@ -1,5 +1,5 @@
-//! Arrays of any length as an answer: read page by page while they are sent, so that neither the memory of the server nor
-//! the time of one read depends on how long they are.
+//! Arrays of any length as a response. They are read page by page while they are sent, so neither memory nor the time
+//! of one read depends on their length.
 
 use crate::{
     engine::Engine,
@@ -13,14 +13,14 @@ use axum::{
 use futures_util::stream;
 use serde::Serialize;
 
-/// One page and where the next one begins; None at the end.
+/// One page, and where the next one begins; None at the end.
 pub type Page<T, C> = (Vec<T>, Option<C>);
 
-/// Records that a page has.
+/// The records in one page.
 pub const PAGE: usize = 500;
 
-/// An array between `before` and `after`, which make it part of an object. The first page decides the status; when a later
-/// one can't be read the answer breaks off.
+/// An array between `before` and `after`, which make it part of an object. The first page decides the status. If a
+/// later page can't be read, the response is cut off.
 pub async fn array<T, C, F>(app: App, before: String, after: String, start: C, fetch: F) -> Result<Response>
 where
     T: Serialize + Send + 'static,

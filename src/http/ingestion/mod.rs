@@ -1,8 +1,8 @@
-//! The ingestion API under `/api/v1`, wire-compatible with what existing clients speak.
+//! The ingestion API under `/api/v1`, wire-compatible with existing clients.
 //!
-//! One file per resource; `object` has what they are made of, `form` reads requests, `listing` sends long answers.
-//! May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
-//! Never: blocks the thread of the server; keeps a whole body in memory that may be large.
+//! One file per resource; `object` has the shared response types, `form` reads requests, `listing` sends long
+//! responses. May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`. Never: blocks
+//! the server's thread; keeps a large body in memory.
 
 mod batch;
 mod definitions;
@@ -25,7 +25,7 @@ use crate::http::App;
 use axum::extract::DefaultBodyLimit;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// Addresses whose work grows with the size of a database.
+/// Endpoints whose work grows with the size of a database.
 pub const LONG: &[&str] = &["/api/v1/lancedb/vacuum"];
 
 pub fn router() -> OpenApiRouter<App> {

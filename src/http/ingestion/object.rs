@@ -46,17 +46,17 @@ pub fn hash(sha256: &ArtifactHash) -> String {
     format!("sha256-{sha256}")
 }
 
-/// The digits of a hash, however its kind is written before it.
+/// The digits of a hash, with any prefix removed.
 pub fn digits(hash: &str) -> &str {
     hash.split_once(['-', ':']).map_or(hash, |it| it.1)
 }
 
-/// The hash that a client sent; None: it is not a hash.
+/// Parses a hash from a client. None if it is not one.
 pub fn parse_hash(text: &str) -> Option<ArtifactHash> {
     digits(text.trim()).to_ascii_lowercase().parse().ok()
 }
 
-/// `512.00 B`, `1.50 MB`: 1024 to the next.
+/// `512.00 B`, `1.50 MB`; units differ by a factor of 1024.
 pub fn human(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "KB", "MB", "GB", "TB"] {
@@ -153,7 +153,7 @@ const ITEM: usize = 256;
 
 impl From<RunRecord> for RunObject {
     fn from(it: RunRecord) -> RunObject {
-        // Clients expect a date even before the first step has begun.
+        // Clients expect a date even before the first step begins.
         let started = it.started.unwrap_or(it.created);
         let doc_id = match &it.content {
             Some(content) => hash(content),
@@ -338,7 +338,7 @@ impl From<SyncState> for SyncStateObject {
     }
 }
 
-/// `{"PENDING": 0, "RUNNING": 1, ...}`: every status, whether there are runs with it or not.
+/// `{"PENDING": 0, "RUNNING": 1, ...}`: every status, including those without runs.
 pub fn counts(tally: &Tally) -> Map<String, Value> {
     let known = Status::ALL.into_iter().filter(|it| *it != Status::Waiting);
     known.map(|it| (it.name().to_string(), tally.of(it).into())).collect()

@@ -100,7 +100,7 @@ pub async fn create(
     }
 }
 
-/// What a caller without the token may set.
+/// Checks what a caller without the token may set.
 fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
     match reaches_beyond(home, set) {
         None => Ok(()),
@@ -109,7 +109,7 @@ fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
     }
 }
 
-/// Without the token the limits of the home's own set, by the setting `parameters`, may only be lowered.
+/// Without the token, limits may only be lowered below those of the home's own set (setting `parameters`).
 fn raises_nothing(home: &path::Path, standard: &str, set: &ParameterSet) -> Result<()> {
     let own = parameter_sets::find(home, standard).ok().flatten();
     match raises_limit(set, &own.map_or_else(ParameterSet::builtin, |it| it.set)) {

@@ -19,7 +19,7 @@ use std::{
 };
 use utoipa::ToSchema;
 
-/// Documents that one read or write takes.
+/// Documents per read or write.
 const SLICE: usize = 500;
 
 /// The current documents of a source.

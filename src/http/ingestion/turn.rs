@@ -13,7 +13,7 @@ use std::{
 /// How long a deletion waits for the runs that it has cancelled.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A request as the holder of a resource lock. Each request is a separate holder: two of them exclude each other.
+/// The lock holder for a request. Each request is its own holder, so two requests exclude each other.
 pub(super) fn holder() -> Holder {
     static NEXT: AtomicI64 = AtomicI64::new(1);
     Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }
@@ -24,7 +24,7 @@ pub(super) fn of_ingest(error: ingest::Error) -> Failure {
     use ingest::Error;
     let message = match &error {
         Error::Source(_) => error.to_string(),
-        // A name that leads nowhere.
+        // A name that does not exist.
         Error::Io { action: "resolve", source, .. } => format!("{error}: {source}"),
         _ => return error.into(),
     };

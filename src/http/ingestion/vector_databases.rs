@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 use std::{fs, io, path::PathBuf};
 use utoipa::ToSchema;
 
-/// Where the vector databases of a home are.
+/// The directory of a home's vector databases.
 const DIRECTORY: &str = "vectors";
-/// Documents that one answer has at most.
+/// The most documents in one response.
 const DOCUMENTS_MAX: u64 = 10_000;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,15 +79,15 @@ fn names(engine: &Engine) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The size of the file and its log. Only SQLite opens them.
+/// The size of the file and its write-ahead log. Only SQLite opens the files.
 fn size_of(path: &std::path::Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     [path.as_os_str().to_owned(), log].iter().map(|it| fs::metadata(it).map_or(0, |it| it.len())).sum()
 }
 
-/// The file of a database: one of the home by its name, or by its path one elsewhere into which the engine has written. No
-/// other file is accepted.
+/// The file of a database: one in the home by name, or one elsewhere by path if the engine has written to it. No other
+/// file is accepted.
 fn find(engine: &Engine, name: &str) -> Result<PathBuf> {
     let missing = || Failure::not_found(format!("Database not found: {name}"));
     let plain = name.strip_suffix(".db").unwrap_or(name);

@@ -1,7 +1,7 @@
-//! The page, served from the binary: HTML, a style sheet and a few scripts, nothing from elsewhere.
+//! The page, served from the binary: HTML, a style sheet and a few scripts. It loads nothing from other servers.
 //!
-//! May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`. Never: reads a file of the
-//! disk; writes a text of others into HTML (the scripts insert it as text).
+//! May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`. Never: reads a file from
+//! disk; puts foreign text into HTML (the scripts insert it as text).
 
 use crate::http::App;
 use axum::{
@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Only our own files run or are loaded; no site may frame the page; `style` attributes in markup do nothing.
+/// Only our own files are loaded and run; no site may frame the page; `style` attributes in markup have no effect.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -57,7 +57,7 @@ pub fn router() -> OpenApiRouter<App> {
         .route("/assets/{name}", get(asset))
 }
 
-/// The page itself; its scripts find out what its address asks for.
+/// The page. Its scripts decide by the URL what to show.
 pub async fn index(headers: HeaderMap) -> Response {
     served(&PAGE, &headers)
 }
@@ -69,7 +69,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     }
 }
 
-/// A file, or 304 when the browser has it. It asks each time, so that a new version is seen at once.
+/// A file, or 304 if the browser has it. Browsers ask each time, so a new version is seen immediately.
 fn served((name, media_type, content): &Asset, headers: &HeaderMap) -> Response {
     let takes_gzip = headers.get(header::ACCEPT_ENCODING).and_then(|it| it.to_str().ok());
     let takes_gzip = takes_gzip.is_some_and(|it| it.split(',').any(|it| it.trim() == "gzip"));
@@ -100,7 +100,7 @@ fn served((name, media_type, content): &Asset, headers: &HeaderMap) -> Response 
     response
 }
 
-/// Every file as browsers take it, by its name. Made when the first one is asked for.
+/// Every file, compressed for browsers, by name. Made on first use.
 fn packed() -> &'static HashMap<&'static str, Bytes> {
     static PACKED: OnceLock<HashMap<&'static str, Bytes>> = OnceLock::new();
     let pack = |(name, _, content): &Asset| {
@@ -135,7 +135,7 @@ mod tests {
         for (name, media_type, content) in all() {
             let urls = content.match_indices("//").map(|(at, _)| &content[at.saturating_sub(6)..at]);
             let foreign: Vec<&str> = urls.filter(|it| it.ends_with("https:") || it.ends_with("http:")).collect();
-            // The name of SVG's namespace is no address.
+            // The SVG namespace is not a link.
             let namespaces = content.matches("http://www.w3.org/2000/svg").count();
             assert_eq!(foreign.len(), namespaces, "{name} names another place");
             assert!(!content.contains("innerHTML") && !content.contains("insertAdjacentHTML"), "{name}");
