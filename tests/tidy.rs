@@ -58,6 +58,7 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "engine",
     "process",
     "prove",
+    "cli",
 ];
 
 #[test]

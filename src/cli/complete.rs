@@ -1,8 +1,9 @@
 //! Shell completion of ids, names and statuses. It only reads: it creates no home and skips what it can't read.
 
-use super::{CommandLine, context::Context, output::Output};
+use super::{context::Context, output::Output};
 use crate::{
     assembly,
+    ingest::parameter_sets::all as parameter_sets_of,
     model::{GroupId, RunId, Status, StepId, WaitKind},
     store::{
         Store, definition,
@@ -11,7 +12,6 @@ use crate::{
     },
     view,
 };
-use clap::CommandFactory;
 use clap_complete::{CompleteEnv, engine::CompletionCandidate};
 use std::{ffi::OsStr, path::PathBuf};
 
@@ -23,9 +23,10 @@ const IDS: usize = 50;
 /// The most open groups to examine for each status.
 const OPEN: usize = 1000;
 
-/// Answers a shell's request for completions and ends the process. Does nothing if there is no such request.
-pub fn answer() {
-    CompleteEnv::with_factory(CommandLine::command).var(VARIABLE).complete();
+/// Answers a shell's request for completions of the words of `command` and ends the process. Does nothing if there is no such
+/// request.
+pub fn answer(command: fn() -> clap::Command) {
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 type Candidates = Vec<CompletionCandidate>;
@@ -184,8 +185,12 @@ pub fn databases(current: &OsStr) -> Candidates {
 /// Parameter sets, by id.
 pub fn parameter_sets(current: &OsStr) -> Candidates {
     let Some(typed) = current.to_str() else { return Vec::new() };
-    let sets = context().and_then(|cx| super::parameters::all(&cx).ok()).unwrap_or_default();
-    sets.iter().filter(|it| it.id.starts_with(typed)).map(|it| candidate(&it.id, it.name.as_str())).collect()
+    let sets = context().and_then(|cx| parameter_sets_of(&cx.settings().ok()?.home).ok()).unwrap_or_default();
+    sets.iter()
+        .map(|it| &it.set)
+        .filter(|it| it.id.starts_with(typed))
+        .map(|it| candidate(&it.id, it.name.as_str()))
+        .collect()
 }
 
 /// Names of settings.

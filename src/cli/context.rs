@@ -171,7 +171,7 @@ impl Context {
         std::env::current_dir().map_err(|source| Failure::io("find", Path::new("the current directory"), source))
     }
 
-    /// Reading always works and shows the last commit. This tells the user if other processes can't write.
+    /// Reading always works and shows the last commit. Reports if other processes can't write.
     pub fn say_who_writes(&self) {
         if let Some(held) = self.engine.get().and_then(view::writer_held) {
             self.output.warn(held.text);

@@ -3,7 +3,7 @@ use super::{
     database, db_remove,
     failure::{Exit, Failure, Result},
     locks,
-    output::Paint,
+    paint::Paint,
     table::Table,
     wording::{count, number_of, plain, quoted, size},
 };

@@ -2,7 +2,7 @@ use super::{
     context::Context,
     database,
     failure::{Exit, Failure, Result},
-    output::Paint,
+    paint::Paint,
     suggestion,
     wording::{count, plain, quoted, size},
 };

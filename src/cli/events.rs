@@ -1,4 +1,4 @@
-use super::{context::Context, failure::Result, output::Paint, wording::plain};
+use super::{context::Context, failure::Result, paint::Paint, wording::plain};
 use crate::{
     model::{Event, EventKind, GroupId},
     os::signals::Signals,

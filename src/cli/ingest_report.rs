@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     failure::Result,
-    output::Paint,
+    paint::Paint,
     wording::{count, number_of, place, plain, size},
 };
 use crate::{

@@ -1,7 +1,8 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    output::{self, Paint},
+    output,
+    paint::Paint,
     table::{Cell, Table},
     wording::quoted,
 };

@@ -3,6 +3,7 @@ use super::{
     context::Context,
     failure::{Failure, Result},
     name::Name,
+    paint::Paint,
     wording::{count, cut, duration, plain, plain_lines, size},
     work::item_name,
 };
@@ -287,7 +288,7 @@ impl Printer<'_> {
             if !self.at_start {
                 out.line("")?;
             }
-            out.line(out.paint(super::output::Paint::Bold, &self.heading(step, item, attempts, &log)))?;
+            out.line(out.paint(Paint::Bold, &self.heading(step, item, attempts, &log)))?;
             self.at_start = true;
         }
         let missing = log.total.saturating_sub(log.body.len() as u64).saturating_sub(before);

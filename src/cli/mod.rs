@@ -18,6 +18,7 @@ mod doctor;
 mod events;
 mod export;
 mod failure;
+mod group_end;
 mod ingest;
 mod ingest_report;
 mod init;
@@ -27,6 +28,7 @@ mod locks;
 mod logs;
 mod name;
 mod output;
+mod paint;
 mod parameters;
 mod pause;
 mod progress;
@@ -60,7 +62,7 @@ mod work;
 mod worker;
 
 use crate::model::printable;
-use clap::{Parser, error::ErrorKind};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use context::Context;
 use failure::{Exit, Failure, Result};
 use output::Output;
@@ -146,7 +148,7 @@ enum Command {
 
 /// Parses and runs the command line. Returns the exit code of the process.
 pub fn main() -> i32 {
-    complete::answer();
+    complete::answer(CommandLine::command);
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! What a command prints: data to stdout, messages to stderr; for people, or as `--json` for programs.
 
-use super::{failure::Result, suggestion, table::Table};
+use super::{failure::Result, paint::Paint, suggestion, table::Table};
 use crate::{
     model::printable::{printable, printable_json},
     os::stderr,
@@ -31,17 +31,6 @@ pub struct Output {
     pub lively: bool,
     /// The width of a line in columns. None for a pipe, where nothing is cut.
     pub width: Option<usize>,
-}
-
-/// The meaning of a piece of text, which determines its colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
-    Bold,
-    Dim,
-    Good,
-    Bad,
-    Busy,
-    Warn,
 }
 
 impl Output {

@@ -1,7 +1,8 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    output::{Output, Paint, stderr_size},
+    output::{Output, stderr_size},
+    paint::Paint,
     wording::{count, cut, duration},
 };
 use crate::{

@@ -1,8 +1,8 @@
 use super::{
     context::Context,
     failure::{Failure, Result},
+    group_end::exit_of,
     submit::{What, plan, said},
-    wait::exit_of,
     work::{self, PoolArgs},
 };
 use crate::{

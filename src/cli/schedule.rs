@@ -1,9 +1,9 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    output::Paint,
+    paint::{Paint, status_paint},
     parameters,
-    table::{Cell, Table, status_paint},
+    table::{Cell, Table},
 };
 use crate::{
     assembly,

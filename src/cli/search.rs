@@ -2,7 +2,8 @@ use super::{
     context::Context,
     database,
     failure::{Failure, Result},
-    output::{Output, Paint},
+    output::Output,
+    paint::Paint,
     wording::{count, place, plain, quoted},
 };
 use crate::{

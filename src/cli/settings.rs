@@ -1,7 +1,7 @@
 use super::{
     context::Context,
     failure::{Failure, Result},
-    output::Paint,
+    paint::Paint,
     table::{Cell, Table},
 };
 use crate::{

@@ -4,9 +4,10 @@ use super::{
     failure::{Failure, Result},
     list::{steps_took, worker_table},
     name::Name,
-    output::{Output, Paint},
+    output::Output,
+    paint::{Paint, status_paint},
     show_file, suggestion,
-    table::{Cell, Table, status_paint},
+    table::{Cell, Table},
     wording::{count, duration, plain, plain_lines, quoted},
     work::{item_name, show_kinds, took},
 };

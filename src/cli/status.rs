@@ -2,7 +2,7 @@ use super::{
     context::Context,
     failure::Result,
     list::{named_group, worker_table},
-    output::Paint,
+    paint::Paint,
     suggestion,
     table::{Cell, Table},
     wording::{count, number_of, plain, size},

@@ -2,7 +2,7 @@ use super::{
     context::Context,
     failure::{Failure, Result},
     items,
-    output::Paint,
+    paint::Paint,
     parameters, serve,
     table::Table,
     wording::count,

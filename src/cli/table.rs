@@ -1,7 +1,7 @@
 //! Tables that fit into the width of the terminal.
 
 use super::{
-    output::Paint,
+    paint::{Paint, status_paint},
     wording::{cut, plain, width},
 };
 use crate::model::Status;
@@ -31,18 +31,6 @@ impl Cell {
 impl<T: AsRef<str>> From<T> for Cell {
     fn from(text: T) -> Cell {
         Cell { text: plain(text.as_ref()), paint: None }
-    }
-}
-
-/// The colour of a status, the same in all tables.
-pub fn status_paint(status: Status) -> Paint {
-    match status {
-        Status::Pending | Status::Skipped => Paint::Dim,
-        Status::Running | Status::Waiting => Paint::Busy,
-        Status::Completed => Paint::Good,
-        Status::Error => Paint::Warn,
-        Status::Failed => Paint::Bad,
-        Status::Cancelled => Paint::Warn,
     }
 }
 

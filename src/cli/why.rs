@@ -2,10 +2,9 @@ use super::{
     context::Context,
     failure::Result,
     name::Name,
-    output::Paint,
+    paint::{Paint, status_paint},
     show::show_attempt,
     suggestion,
-    table::status_paint,
     wording::{count, number_of, plain},
     work::item_name,
 };

@@ -3,10 +3,9 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    output::Paint,
+    group_end::{as_json, exit_of},
+    paint::{Paint, status_paint},
     progress::Progress,
-    table::status_paint,
-    wait::{as_json, exit_of},
     wording::{count, cut, duration, number_of, plain},
 };
 use crate::{

@@ -1,4 +1,4 @@
-use super::Page;
+use super::page::Page;
 use crate::{
     cli::{
         context::Context,

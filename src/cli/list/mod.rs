@@ -1,6 +1,7 @@
 mod definitions;
 mod documents;
 mod groups;
+mod page;
 mod resources;
 mod runs;
 mod steps;
@@ -13,8 +14,6 @@ pub use steps::took as steps_took;
 pub use workers::{list as list_workers, table as worker_table};
 
 use super::{context::Context, failure::Result};
-use crate::model::Status;
-use clap_complete::engine::ArgValueCompleter;
 
 /// List groups, runs, steps, what waits, resources, types, workers, documents, definitions or params
 ///
@@ -44,22 +43,6 @@ enum What {
     Definitions,
     /// Parameter sets, by id
     Params,
-}
-
-/// The part of a list to show.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Page {
-    /// Only with this status: pending, running, waiting, completed, error, failed or cancelled
-    #[arg(long, value_name = "STATUS", add = ArgValueCompleter::new(crate::cli::complete::statuses))]
-    status: Option<Status>,
-    /// Maximum number to list
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    limit: usize,
-}
-
-/// A status as an adjective: `failed `.
-fn lower(status: Status) -> String {
-    format!("{} ", status.name().to_lowercase())
 }
 
 impl Args {

@@ -1,4 +1,4 @@
-use super::Page;
+use super::page::{Page, lower};
 use crate::{
     cli::{
         context::Context,
@@ -36,7 +36,7 @@ impl Runs {
         }
         let RunList { runs: rows, next, .. } = found;
         if rows.is_empty() {
-            let status = status.map(super::lower).unwrap_or_default();
+            let status = status.map(lower).unwrap_or_default();
             cx.output.note(format!("no {status}runs in {group}"));
             return Ok(());
         }

@@ -1,4 +1,7 @@
-use super::{Page, runs::group_or_newest};
+use super::{
+    page::{Page, lower},
+    runs::group_or_newest,
+};
 use crate::{
     cli::{
         context::Context,
@@ -40,7 +43,7 @@ impl Steps {
         }
         let StepList { steps: rows, next } = found;
         if rows.is_empty() {
-            let status = self.page.status.map(super::lower).unwrap_or_default();
+            let status = self.page.status.map(lower).unwrap_or_default();
             let place = match self.run {
                 Some(run) => run.to_string(),
                 None => group_or_newest(cx, self.group)?.to_string(),

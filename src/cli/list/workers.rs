@@ -2,7 +2,7 @@ use crate::{
     cli::{
         context::Context,
         failure::Result,
-        output::Paint,
+        paint::Paint,
         table::{Cell, Table},
         wording::size,
     },
