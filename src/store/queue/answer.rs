@@ -1,4 +1,4 @@
-//! What ends a wait from outside: people who approve or reject, and signals.
+//! Ends waits from outside: approvals, rejections and signals.
 
 use crate::decide::wait::{self, Before, Verdict};
 use crate::model::{Answer, EventKind, GroupId, RunId, StepId};
@@ -14,21 +14,21 @@ use crate::store::{
 use serde::Serialize;
 use serde_json::json;
 
-/// An answer that was taken, now or before.
+/// An answer that was recorded, now or earlier.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Answered {
     pub step: StepId,
     pub run: RunId,
     pub group: GroupId,
-    /// False: the same answer had been given before.
+    /// False: the same answer was already recorded.
     pub changed: bool,
     #[serde(flatten)]
     pub answer: Answer,
 }
 
-/// Answers a step that waits for an approval: it completes, or fails. A repetition of the answer that it has got changes nothing.
+/// Answers a step that waits for an approval: the step completes or fails. Repeating the same answer changes nothing.
 ///
-/// Refused for a step that does not wait for an approval, or has got another answer.
+/// Refused if the step does not wait for an approval, or already has a different answer.
 pub fn approval(tx: &WriteTx, id: StepId, answer: &Answer) -> Result<Answered> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     let asked = waiting::get(tx, id)?;
@@ -60,15 +60,15 @@ pub fn approval(tx: &WriteTx, id: StepId, answer: &Answer) -> Result<Answered> {
 pub struct Sent {
     #[serde(flatten)]
     pub signal: Signal,
-    /// False: the same signal with the same value had been sent before.
+    /// False: the same signal with the same value was already sent.
     pub changed: bool,
-    /// It replaced one with another value, which steps that took that keep.
+    /// It replaced a signal with another value. Steps that received that value keep it.
     pub replaced: bool,
-    /// Steps that it ended the wait of, as far as they waited already.
+    /// The number of waiting steps that it released.
     pub released: i64,
 }
 
-/// Keeps a signal to a group, or to one of its runs. `release` ends the waits for it.
+/// Stores a signal to a group or to one of its runs. `release` then ends the waits for it.
 pub fn signal(tx: &WriteTx, signal: &Signal) -> Result<Sent> {
     let group = signal.group;
     if group::end(tx, group)?.ended.is_some() {
@@ -91,8 +91,8 @@ pub fn signal(tx: &WriteTx, signal: &Signal) -> Result<Sent> {
     Ok(Sent { signal, changed: true, replaced: before.is_some(), released: 0 })
 }
 
-/// Ends up to `limit` waits of a group for signals that were sent; how many. Fewer than `limit`: no more wait. `name`: of one signal
-/// only.
+/// Ends up to `limit` waits in a group for signals that were sent, and returns the number. Fewer than `limit` means
+/// that no more are left. `name` limits this to one signal.
 pub fn release(tx: &WriteTx, group: GroupId, name: Option<&str>, limit: usize) -> Result<usize> {
     let steps = waiting::with_signal(tx, group, name, limit)?;
     for (step, run, name) in &steps {
@@ -103,7 +103,7 @@ pub fn release(tx: &WriteTx, group: GroupId, name: Option<&str>, limit: usize) -
     Ok(steps.len())
 }
 
-/// Groups in which steps still wait for a signal that was sent: a crash came between the slices.
+/// Groups in which steps still wait for a signal that was sent, because of a crash between slices.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         "SELECT DISTINCT n.group_id FROM signal n JOIN waiting w ON w.group_id = n.group_id AND w.signal = n.name

@@ -7,7 +7,7 @@ use crate::store::{
     tx::{ReadTx, WriteTx},
 };
 
-/// The row of a file that exists, whole and fsynced.
+/// The row of an artifact. Its file must already exist, complete and fsynced.
 pub(in crate::store) fn intern(tx: &WriteTx, file: &ArtifactRef) -> Result<ArtifactId> {
     let found = tx.row("SELECT id FROM artifact WHERE hash = ?1", [file.hash.0], |row| row.get(0).map(ArtifactId))?;
     if let Some(id) = found {
@@ -20,14 +20,14 @@ pub(in crate::store) fn intern(tx: &WriteTx, file: &ArtifactRef) -> Result<Artif
     Ok(ArtifactId(id))
 }
 
-/// The recorded sizes of an artifact; None: no committed row refers to it.
+/// The recorded sizes of an artifact. None if no committed row refers to it.
 pub fn find(tx: &ReadTx, hash: &ArtifactHash) -> Result<Option<ArtifactRef>> {
     tx.row("SELECT size, stored FROM artifact WHERE hash = ?1", [hash.0], |row| {
         Ok(ArtifactRef { hash: *hash, size: row.get::<i64>(0)? as u64, stored: row.get::<i64>(1)? as u64 })
     })
 }
 
-/// Removes the row of a file to which no output and no content refers; the file itself goes in the next sweep.
+/// Removes the row of an artifact that no output and no content refers to. The next sweep removes the file.
 pub(in crate::store) fn forget_unused(tx: &WriteTx, id: ArtifactId) -> Result<()> {
     tx.execute(
         "DELETE FROM artifact WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM output_file WHERE artifact_id = ?1)

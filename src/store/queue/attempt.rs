@@ -1,4 +1,4 @@
-//! Tables `attempt` and `attempt_log`: what an attempt leaves behind.
+//! Tables `attempt` and `attempt_log`: the record of each attempt.
 //!
 //! SQLite only: JSON functions, `OR IGNORE`.
 
@@ -22,7 +22,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Of an attempt that was cancelled and left nothing else.
+    /// The record of a cancelled attempt without any other data.
     pub fn cancelled() -> Record {
         let detail = serde_json::json!({"outcome": Outcome::Cancelled, "certificate": {}}).to_string();
         Record { outcome: AttemptOutcome::Cancelled, detail, logs: Vec::new() }
@@ -30,7 +30,7 @@ impl Record {
 }
 
 impl Record {
-    /// Of a step that waited; `told` is merged into its detail.
+    /// The record of a step that waited. `told` is merged into its detail.
     pub(in crate::store) fn answered(outcome: &Outcome, told: Option<&serde_json::Value>) -> Record {
         let words = outcome.to_string();
         let mut detail = serde_json::json!({"outcome": outcome, "message": words, "certificate": {}});
@@ -44,7 +44,8 @@ impl Record {
     }
 }
 
-/// The newest part of a stream, zstd-compressed. `stream`: 1 stdout, 2 stderr; `total`: all bytes printed.
+/// The newest part of a stream, zstd-compressed. `stream` is 1 for stdout and 2 for stderr; `total` counts all bytes
+/// printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     pub stream: i64,
@@ -52,12 +53,13 @@ pub struct Log {
     pub body: Vec<u8>,
 }
 
-/// One attempt as `show` presents it; `outcome` None while it runs.
+/// One attempt, as `show` presents it. `outcome` is None while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Attempt {
     /// Its position among all attempts of the step, from 1.
     pub no: i64,
-    /// The number that the step sees: from 1 again after a `retry`; an attempt that was given back keeps it.
+    /// The number that the step sees. It starts from 1 again after a `retry`, and an attempt that was given back keeps
+    /// its number.
     pub n: i64,
     pub token: Token,
     pub worker: WorkerId,
@@ -110,8 +112,8 @@ pub(in crate::store) fn record(tx: &WriteTx, live: &Live, record: Option<&Record
     Ok(())
 }
 
-/// Writes an attempt that was given back, or failed after it was given back. One that counts its tries replaces those before
-/// it: a step that waits for room for a day leaves one row.
+/// Writes an attempt that was given back, or that failed after being given back. An attempt that counts its tries
+/// replaces the earlier ones, so a step that waits for space for a day leaves one row.
 pub(in crate::store) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>) -> Result<()> {
     let Some(new) = new else { return Ok(()) };
     let earlier = tx.rows(
@@ -129,8 +131,8 @@ pub(in crate::store) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>)
     record(tx, live, Some(new))
 }
 
-/// How often in a row the newest attempt of a step was given back, and how often its work was lost; the next counts continue
-/// from here.
+/// How many times in a row the newest attempt of a step was given back, and how many times its work was lost. The next
+/// attempt continues these counts.
 pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
     let newest = tx.row(
         formatcp!(
@@ -144,7 +146,7 @@ pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
     Ok(newest.unwrap_or_default())
 }
 
-/// All attempts of a step in the order of their starts.
+/// All attempts of a step, in the order in which they started.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
     tx.rows(
         "SELECT n, token, worker, started, ended, outcome, detail, row_number() OVER (ORDER BY token)
@@ -166,7 +168,7 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
     )
 }
 
-/// The captured streams of a step's attempts, oldest attempt first; of those with this token or a later one.
+/// The captured streams of a step's attempts from this token on, oldest attempt first.
 pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>> {
     tx.rows(
         "SELECT token, stream, total, body FROM attempt_log WHERE step_id = ?1 AND token >= ?2 ORDER BY token, stream",
@@ -178,7 +180,7 @@ pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>>
     )
 }
 
-/// Why the newest attempt of a step with a recorded reason did not succeed, for people.
+/// For people: why the newest attempt with a recorded reason did not succeed.
 pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
     let detail = tx.row(
         "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9, 10) ORDER BY token DESC LIMIT 1",
@@ -191,9 +193,9 @@ pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
 /// Why a step was skipped.
 #[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Skip {
-    /// The condition as the workflow has it.
+    /// The condition, as written in the workflow.
     pub when: String,
-    /// The values of its names.
+    /// The values of the names in it.
     pub values: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -207,7 +209,7 @@ impl std::fmt::Display for Skip {
     }
 }
 
-/// The condition that skipped a step; None: it had none, or was not skipped.
+/// The condition that skipped a step. None if it had no condition or was not skipped.
 pub fn skip_of(tx: &ReadTx, step: StepId) -> Result<Option<Skip>> {
     let detail = tx.row(
         formatcp!(
@@ -230,7 +232,7 @@ pub fn answer_of(tx: &ReadTx, step: StepId) -> Result<Option<Answer>> {
     Ok(detail.flatten().and_then(|it| serde_json::from_str(&it).ok()))
 }
 
-/// Writes the success that lives in the columns of a step as an attempt of its own: the step runs again.
+/// Copies the success stored in the columns of a step into an attempt of its own, because the step runs again.
 pub(in crate::store) fn keep_success(tx: &WriteTx, step: StepId, remark: &str) -> Result<()> {
     let detail = serde_json::json!({"outcome": Outcome::Succeeded, "certificate": {"remarks": [remark]}});
     tx.execute(
@@ -244,7 +246,7 @@ pub(in crate::store) fn keep_success(tx: &WriteTx, step: StepId, remark: &str) -
     Ok(())
 }
 
-/// The words of an attempt's outcome: of `{"outcome": {"outcome": "failed", "message": ..}, ..}` the message.
+/// The outcome of an attempt in words: for `{"outcome": {"outcome": "failed", "message": ..}, ..}`, the message.
 pub fn reason(detail: &str) -> Option<String> {
     let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
     let outcome = detail.get("outcome")?;

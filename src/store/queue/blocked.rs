@@ -1,4 +1,5 @@
-//! Steps that wait for a resource key: blocked behind the one step of their type and scope that is claimable or holds it.
+//! Steps that are blocked by a resource key. Of each type and scope, at most one step with a key is claimable or holds
+//! the key; the others are blocked behind it.
 
 use crate::model::code::STEP_BLOCKED;
 use crate::model::{KeyId, StepId, StepState, TypeId};
@@ -13,7 +14,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// Makes a step claimable. The caller has seen that its key, if it has one, is free and has no claimable step.
+/// Makes a step claimable. The caller has checked that its key, if any, is free and has no claimable step.
 pub(in crate::store) fn make_ready(tx: &WriteTx, state: StepState, row: &ReadyRow) -> Result<()> {
     if state != StepState::Open {
         set_state(tx, row.step, StepState::Open)?;
@@ -23,13 +24,13 @@ pub(in crate::store) fn make_ready(tx: &WriteTx, state: StepState, row: &ReadyRo
     Ok(())
 }
 
-/// A head whose key is taken, or that a better step replaces, is blocked.
+/// Blocks a claimable step, because its key is taken or a better step replaces it.
 pub(in crate::store) fn block(tx: &WriteTx, head: &ReadyRow) -> Result<()> {
     ready::delete(tx, head)?;
     set_state(tx, head.step, StepState::Blocked)
 }
 
-/// A key became free: the first blocked step of each type and scope becomes claimable.
+/// Called when a key becomes free. The first blocked step of each type and scope becomes claimable.
 pub(in crate::store) fn unblock(tx: &WriteTx, key: KeyId) -> Result<()> {
     let mut after = None;
     while let Some((step_type, scope)) = next_blocked(tx, key, after)? {
@@ -39,8 +40,8 @@ pub(in crate::store) fn unblock(tx: &WriteTx, key: KeyId) -> Result<()> {
     Ok(())
 }
 
-/// The next type and scope of which steps are blocked by a key. Two probes: one comparison of (type, scope) pairs would walk
-/// over all steps of the last pair.
+/// The next type and scope with steps blocked by a key. Two probes, because a single comparison of (type, scope) pairs
+/// would scan all steps of the last pair.
 fn next_blocked(tx: &WriteTx, key: KeyId, after: Option<(i64, i64)>) -> Result<Option<(i64, i64)>> {
     let pair = |row: &Row| Ok((row.get(0)?, row.get(1)?));
     let (step_type, scope) = after.unwrap_or((i64::MIN, i64::MIN));
@@ -65,10 +66,10 @@ pub(in crate::store) const NEXT_STEP: &str = formatcp!(
       ORDER BY priority DESC, due, id LIMIT 1"
 );
 
-/// The next step of a key, a type and a scope becomes claimable, if none of these is and the key is free.
+/// Makes the next step of a key, type and scope claimable, if the key is free and none of these steps is claimable.
 ///
-/// A paused group's step becomes claimable too: the claim that meets it pauses it and unblocks the next. To look for a
-/// better one here could walk over many steps, and to stop at it would leave the others blocked for good.
+/// This includes steps of a paused group: the claim that meets such a step pauses it and unblocks the next. Searching
+/// for a better step here could scan many steps, and stopping would leave the others blocked for ever.
 pub(in crate::store) fn unblock_next(tx: &WriteTx, key: KeyId, step_type: TypeId, scope: i64) -> Result<()> {
     if ready::head(tx, key, step_type, scope)?.is_some() || resource_key::is_held(tx, key)? {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Cancel of a step, a run or a group. Waiting steps are cancelled immediately; running ones are asked to stop and settled by
-//! their workers: the first of cancel and completion wins.
+//! Cancelling a step, a run or a group. Waiting steps are cancelled immediately. Running steps are asked to stop and
+//! settled by their workers; whichever comes first, cancel or completion, wins.
 
 use crate::model::code::PHASE_BUILDING;
 use crate::model::{EventKind, GroupId, RunId, StepId};
@@ -16,19 +16,19 @@ use crate::store::{
 };
 use serde::Serialize;
 
-/// Ended runs that one slice walks over at most: they cost a look, not a write.
+/// The most ended runs that one slice skips. Skipping costs a read, not a write.
 const SCAN: usize = 5_000;
 
-/// The result of a cancel. Both are 0 if everything had ended or had been asked before.
+/// The result of a cancel. Both are 0 if everything had already ended or been asked to stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Cancelled {
-    /// Steps that waited, and are CANCELLED now.
+    /// Waiting steps that are now CANCELLED.
     pub out: i64,
-    /// Steps that run, and were asked to stop.
+    /// Running steps that were asked to stop.
     pub asked: i64,
 }
 
-/// Cancels a step and every step that needs it, except those with `on_cancel: run`. Idempotent.
+/// Cancels a step and its dependents, except those with `on_cancel: run`. Idempotent.
 pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     if row.state.is_terminal() {
@@ -56,7 +56,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     Ok(Cancelled { out: count, asked: 0 })
 }
 
-/// Cancels a run: its waiting steps end, its running ones are asked to stop. Idempotent.
+/// Cancels a run: waiting steps end, and running steps are asked to stop. Idempotent.
 pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     let cancelled = cancel_run(tx, id)?;
     if cancelled != Cancelled::default() {
@@ -66,8 +66,8 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     Ok(cancelled)
 }
 
-/// Cancels a group: from now on none of its steps is claimed, and a step that completes starts no successor except those with
-/// `on_cancel: run`. `group_slice` cancels its steps. False: it has ended, or is being cancelled already.
+/// Cancels a group. From now on, none of its steps is claimed, and completed steps start only successors with
+/// `on_cancel: run`. `group_slice` cancels its steps. False: it has ended or is already being cancelled.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row("SELECT phase, ended IS NOT NULL FROM run_group WHERE id = ?1", [id.0], |row| {
         Ok((row.get::<i64>(0)?, row.get::<bool>(1)?))
@@ -84,13 +84,13 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
         tx.memory().cancelling_groups.insert(id);
         event::note(tx, EventKind::Cancel, About::group(id))?;
     }
-    // Runs that a retry has not re-opened yet stay unchanged.
+    // Runs that a retry has not reopened yet stay unchanged.
     retry::stop(tx, id)?;
     Ok(changed == 1)
 }
 
-/// Cancels the groups of steps that were asked to stop in this transaction. One that is still being submitted is cancelled when that
-/// is done.
+/// Cancels the groups started by steps that were asked to stop in this transaction. A group that is still being
+/// submitted is cancelled after its submission.
 pub(in crate::store) fn below(tx: &WriteTx) -> Result<()> {
     let groups = std::mem::take(&mut tx.memory().cancel_below);
     for id in groups {
@@ -102,8 +102,8 @@ pub(in crate::store) fn below(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// Cancels the waiting steps of a group that is being cancelled, until about `limit` rows are written. Begin with run 0 and
-/// continue from the returned id; None at the end. Starting again is harmless.
+/// Cancels the waiting steps of a group that is being cancelled, until about `limit` rows are written. Start with run 0
+/// and continue from the returned id; None at the end. Starting over is harmless.
 pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
     if !tx.memory().cancelling_groups.contains(&id) {
         return Ok(None);
@@ -126,7 +126,7 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Res
 pub(in crate::store) const RUNS: &str =
     "SELECT id, ended IS NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
-/// Groups that are being cancelled: slices are left to do, or the last steps still run.
+/// Groups that are being cancelled: either slices remain, or the last steps are still running.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows("SELECT id FROM run_group WHERE paused + cancelling > 0 AND cancelling = 1 ORDER BY id", [], |row| {
         row.get(0).map(GroupId)
@@ -165,7 +165,7 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     Ok(cancelled)
 }
 
-/// Tells the run that `count` of its waiting steps ended.
+/// Records in the run that `count` of its waiting steps ended.
 fn steps_out(tx: &WriteTx, row: &StepRow, shape: &KnownShape, first: StepId, count: i64) -> Result<()> {
     if shape.chain {
         let open = run::open_steps(tx, first, shape.shape.steps.len())?;

@@ -1,12 +1,12 @@
-//! Table `cancel_request`, and the cancel of one step: a running one is asked to stop, a waiting one ends immediately.
+//! Table `cancel_request`, and cancelling one step. A running step is asked to stop; a waiting step ends immediately.
 
 use crate::model::code::{OUTCOME_CANCELLED, STEP_CANCELLED, STEP_COMPLETED};
 use crate::model::{StepId, StepState};
 use crate::store::{blocked, child_group, error::Result, params::params, ready, step::StepRow, tx::WriteTx, waiting};
 use const_format::formatcp;
 
-/// Asks the worker of a running step to stop it, or the runs that a step waits for. None: it neither runs nor waits for any; false: it
-/// was asked before.
+/// Asks a running step to stop, or the child runs that a step waits for. None: it neither runs nor waits for children;
+/// false: it was already asked.
 pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
     let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<i64>(0))?;
     let Some(token) = token else { return child_group::ask(tx, id) };
@@ -21,7 +21,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
     Ok(Some(changed == 1))
 }
 
-/// A waiting step is CANCELLED immediately; if it was claimable, the next step that its key blocks becomes claimable.
+/// Cancels a waiting step immediately. If it was claimable, the next step blocked by its key becomes claimable.
 pub(in crate::store) fn end_waiting(tx: &WriteTx, row: &StepRow) -> Result<()> {
     waiting::withdraw(tx, row)?;
     child_group::abandon(tx, row.id)?;

@@ -1,4 +1,4 @@
-//! What steps may take: the rows of `resource` and `demand`, made at the submit, and the capacities in force.
+//! Rows of `resource` and `demand`, written at submit, and the capacities in force.
 
 use crate::decide::resource as rule;
 use crate::model::code::{RESOURCE_COUNTED, RESOURCE_RATE};
@@ -15,13 +15,13 @@ use const_format::formatcp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a step takes, by names: all of it, or it does not start.
+/// What a step takes, by names. It starts only if it can take everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDemand {
-    /// Units by the name of a resource; None: what was learnt of the step's type.
+    /// Units by resource name. None: use what was learned for the step's type.
     pub units: BTreeMap<String, Option<i64>>,
     pub rates: BTreeMap<String, Rate>,
-    /// Capacities that are in force from now on, by the name of the resource. The others keep theirs.
+    /// Capacities that apply from now on, by resource name. Other resources keep theirs.
     #[serde(skip)]
     pub capacities: BTreeMap<String, Capacity>,
 }
@@ -32,12 +32,12 @@ impl NewDemand {
     }
 }
 
-/// The demand of step `no`; None: it takes nothing.
+/// The demand of step `no`. None if it takes nothing.
 pub(in crate::store) fn of_step(tx: &WriteTx, demands: &[Option<NewDemand>], no: usize) -> Result<Option<DemandId>> {
     demands.get(no).and_then(Option::as_ref).map(|it| intern(tx, it)).transpose()
 }
 
-/// The row of a demand. Makes it, and its resources, where they are not there.
+/// The row of a demand. Creates it and its resources if they do not exist.
 fn intern(tx: &WriteTx, new: &NewDemand) -> Result<DemandId> {
     let body = serde_json::to_string(new).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
     let key = (body, new.capacities.clone());
@@ -74,7 +74,7 @@ fn intern(tx: &WriteTx, new: &NewDemand) -> Result<DemandId> {
     Ok(id)
 }
 
-/// The row of a counted resource, made where there is none. `capacity`: what is in force from now on.
+/// The row of a counted resource, created if it does not exist. `capacity` applies from now on.
 fn declare(tx: &WriteTx, name: &str, capacity: Option<Capacity>) -> Result<ResourceId> {
     let found = tx.row(
         formatcp!("SELECT id, capacity, source FROM resource WHERE kind = {RESOURCE_COUNTED} AND name = ?1"),
@@ -95,7 +95,7 @@ fn declare(tx: &WriteTx, name: &str, capacity: Option<Capacity>) -> Result<Resou
     Ok(id)
 }
 
-/// Changes a capacity. What is held above a lower one stays held until it is given back.
+/// Changes a capacity. Units held beyond a lower capacity stay held until they are released.
 fn set_capacity(tx: &WriteTx, id: ResourceId, capacity: Capacity) -> Result<()> {
     let (_, _, held) = resource::state(tx, id)?;
     tx.execute(
@@ -106,7 +106,7 @@ fn set_capacity(tx: &WriteTx, id: ResourceId, capacity: Capacity) -> Result<()> 
     resource::freed(tx, id)
 }
 
-/// The row of a rate, which remembers at least so many starts.
+/// The row of a rate. It remembers at least this many starts.
 fn declare_rate(tx: &WriteTx, name: &str, starts: i64) -> Result<ResourceId> {
     tx.insert(
         formatcp!(
@@ -118,7 +118,7 @@ fn declare_rate(tx: &WriteTx, name: &str, starts: i64) -> Result<ResourceId> {
     .map(ResourceId)
 }
 
-/// What is in force for a resource; None: there is no such resource.
+/// The capacity in force for a resource. None if there is no such resource.
 pub fn capacity_of(tx: &ReadTx, name: &str) -> Result<Option<Capacity>> {
     tx.row(
         formatcp!("SELECT capacity, source FROM resource WHERE kind = {RESOURCE_COUNTED} AND name = ?1"),
@@ -130,7 +130,7 @@ pub fn capacity_of(tx: &ReadTx, name: &str) -> Result<Option<Capacity>> {
     )
 }
 
-/// The counted resources behind an id, by their names, with what is in force.
+/// The counted resources after an id, with names and capacities in force.
 pub fn capacities(tx: &ReadTx, after: ResourceId, limit: usize) -> Result<Vec<(ResourceId, String, Capacity)>> {
     tx.rows(
         formatcp!(
@@ -144,7 +144,7 @@ pub fn capacities(tx: &ReadTx, after: ResourceId, limit: usize) -> Result<Vec<(R
     )
 }
 
-/// Looks at all resources that wait for a time at the next transaction: the clock was set back.
+/// Re-examines all resources with a due time in the next transaction, because the clock was set back.
 pub fn look_at_all(tx: &WriteTx) -> Result<()> {
     let changed = tx.execute("UPDATE resource SET due = ?1 WHERE due IS NOT NULL AND due > ?1", [tx.now().0])?;
     if changed > 0 {
@@ -154,12 +154,12 @@ pub fn look_at_all(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// Puts capacities in force, as the settings say them now.
+/// Applies the capacities from the current settings.
 pub fn configure(tx: &WriteTx, changed: &[(ResourceId, Capacity)]) -> Result<()> {
     changed.iter().try_for_each(|(id, capacity)| set_capacity(tx, *id, *capacity))
 }
 
-/// Removes up to `limit` resources that no demand names, and of which nothing is held or remembered within a window.
+/// Removes up to `limit` resources that no demand names, with nothing held and no start remembered within a window.
 fn sweep_resources(tx: &WriteTx, limit: usize) -> Result<usize> {
     let unused = tx.rows(
         formatcp!(
@@ -177,11 +177,11 @@ fn sweep_resources(tx: &WriteTx, limit: usize) -> Result<usize> {
     Ok(unused.len())
 }
 
-/// The longest window that a rate may have.
+/// The longest window of any rate.
 const LONGEST_WINDOW: Millis = Millis(366 * 86_400_000);
 
-/// Removes up to `limit` demands behind `after` that no step has, and then resources that no demand names. Returns where to
-/// continue; None at the end.
+/// Removes up to `limit` demands after `after` that no step has, and then resources that no demand names. Returns where
+/// to continue; None at the end.
 pub fn sweep(tx: &WriteTx, after: DemandId, limit: usize) -> Result<Option<DemandId>> {
     let ids =
         tx.rows("SELECT id FROM demand WHERE id > ?1 ORDER BY id LIMIT ?2", params![after.0, limit as i64], |row| {

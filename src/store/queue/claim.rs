@@ -1,8 +1,8 @@
 //! The claim: the best claimable steps become RUNNING under fresh tokens, in the writer's transaction.
 //!
-//! Groups take turns; a group's own steps go by the age of their runs. The cost does not depend on how many steps wait, are
-//! done, delayed, paused, or stand behind a held key: a claim reads the heads of two ordered tables. It moves rows that it
-//! meets and cannot take (a paused group's step, a row in an old queue, a head whose key is held) out of the way, at most
+//! Groups take turns; within a group, older runs come first. A claim reads only the heads of two ordered tables, so its
+//! cost does not depend on how many steps wait, are done, delayed, paused, or blocked by a held key. Rows that it meets
+//! and can't take (a step of a paused group, a row in an old queue, a head with a held key) are moved away, at most
 //! `MOVES` rows per claim.
 
 use crate::decide::fairness::{self, Order, Turn};
@@ -24,19 +24,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 pub use crate::store::ready::Place;
 
 const MOVES: usize = 256;
-/// Lines of one queue that a claim looks at.
+/// The most lines of one queue that a claim examines.
 const LINES: usize = 16;
 
-/// Claims up to `claim.limit` steps, best first. All or nothing: an error leaves the transaction to be rolled back.
+/// Claims up to `claim.limit` steps, best first. All or nothing: after an error, the transaction must be rolled back.
 pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed>> {
-    // A worker that was declared dead must register again: steps claimed under its old number would never be reaped.
+    // A worker that was declared dead must register again. Steps claimed under its old number would never be reaped.
     if !worker::is_registered(tx, claim.worker)? {
         return Ok(Vec::new());
     }
     let own = queues(tx, &claim.take);
     let mut claimed = Vec::new();
     let mut moves = 0;
-    // Claims of each queue, priority and group that are not in its tag yet.
+    // Claims by queue, priority and group that are not yet added to the tags.
     let mut served = BTreeMap::new();
     while claimed.len() < claim.limit && moves < MOVES {
         let wanted = claim.limit - claimed.len();
@@ -54,7 +54,7 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
                     claimed.push(it);
                 }
                 Taken::Passed => moves += 1,
-                // The step that moved up may be better than the remaining candidates.
+                // The step that became available may be better than the remaining candidates.
                 Taken::Moved => {
                     moves += 1;
                     break;
@@ -66,7 +66,7 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
         }
     }
     if moves >= MOVES {
-        // There is more to move: ask to be asked again.
+        // More rows have to be moved; request another claim.
         tx.memory().woke = true;
     }
     Ok(claimed)
@@ -84,7 +84,7 @@ fn queues(tx: &WriteTx, take: &Take) -> Vec<i64> {
     }
 }
 
-/// The queues, with the lines of steps that take resources, as far as these are there.
+/// The queues, and their lines whose resources are available.
 fn with_lines(tx: &WriteTx, own: &[i64]) -> Result<Vec<i64>> {
     let mut queues = own.to_vec();
     if tx.memory().lines {
@@ -95,7 +95,7 @@ fn with_lines(tx: &WriteTx, own: &[i64]) -> Result<Vec<i64>> {
     Ok(queues)
 }
 
-/// The steps to try, in claim order; may be empty.
+/// The steps to try, in claim order. May be empty.
 fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Result<Vec<ReadyRow>> {
     if let [queue] = queues {
         return of_queue(tx, claim.scope, *queue, limit);
@@ -146,12 +146,14 @@ fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<
         if found.len() == limit || all {
             return Ok(found);
         }
-        // These groups have fewer steps than are wanted: the next ones come before what another queue has at a lower priority.
+        // These groups have fewer steps than needed. The next groups come before steps of a lower priority in another
+        // queue.
         window *= 2;
     }
 }
 
-/// The next steps of a group, and of the groups that its steps started: these take turns, so that neither waits for the other.
+/// The next steps of a group and of the groups that its steps started. These take turns, so that neither waits for the
+/// other.
 fn of_scope(tx: &WriteTx, group: GroupId, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
     let Some(priority) = turn::priority_of(tx, group)? else { return Ok(Vec::new()) };
     let own = ready::of_scope(tx, (queue, priority, group), limit)?;
@@ -172,12 +174,12 @@ fn of_scope(tx: &WriteTx, group: GroupId, queue: i64, limit: usize) -> Result<Ve
     Ok(found)
 }
 
-/// Up to `limit` steps of these groups, each in its turn. A group whose turn comes and that has none is forgotten.
+/// Up to `limit` steps of these groups, in turn order. A group without steps is removed when its turn comes.
 fn in_turn(tx: &WriteTx, queue: i64, turns: &[Turn], limit: usize) -> Result<Vec<ReadyRow>> {
     let mut order = Order::new(turns);
     let mut waiting: HashMap<i64, VecDeque<ReadyRow>> = HashMap::new();
     let mut found = Vec::with_capacity(limit);
-    // One group's share if all are served equally; more is read if needed.
+    // Each group's share if all are served equally. More is read if needed.
     let slice = (limit / turns.len() + 1).min(limit);
     while found.len() < limit {
         let Some(turn) = order.take() else { break };
@@ -204,13 +206,13 @@ fn in_turn(tx: &WriteTx, queue: i64, turns: &[Turn], limit: usize) -> Result<Vec
 #[allow(clippy::large_enum_variant)]
 enum Taken {
     Step(Claimed),
-    /// Its key is held: it is blocked.
+    /// Its key is held, so it is blocked.
     Passed,
-    /// It went where it belongs, and another may have come up.
+    /// It was moved to the right place, and another step may have become available.
     Moved,
 }
 
-/// Takes one candidate, or moves it out of the way.
+/// Takes one candidate, or moves it away.
 fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
     let line = line::of_queue(row.queue).map(|id| line::get(tx, id)).transpose()?.flatten();
     let queue = tx.memory().queue(row.step_type);
@@ -259,9 +261,9 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
     }))
 }
 
-/// Moves rows of a type that just got a queue of its own out of the shared one.
+/// Moves rows of a type that has just got a queue of its own out of the shared queue.
 ///
-/// Reads up to `limit` rows after `after` in claim order; returns where to continue, None at the end.
+/// Reads up to `limit` rows after `after` in claim order. Returns where to continue; None at the end.
 pub fn move_queue(tx: &WriteTx, step_type: TypeId, after: Option<Place>, limit: usize) -> Result<Option<Place>> {
     let queue = tx.memory().queue(step_type);
     let rows = ready::shared_behind(tx, after, limit)?;

@@ -1,4 +1,4 @@
-//! Steps that wait for their due time, and waits that are over.
+//! Steps that wait until they are due, and waits that have ended.
 
 use crate::model::code::STEP_DELAYED;
 use crate::model::{StepId, StepState};
@@ -11,10 +11,11 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// Due steps that one transaction promotes at most.
+/// The most due steps that one transaction promotes.
 const PROMOTE: usize = 256;
 
-/// Steps whose due time has come become claimable. Runs at the start of a transaction; free while nothing is due.
+/// Makes steps claimable whose due time has come. Runs at the start of a transaction, and costs nothing while nothing
+/// is due.
 pub(in crate::store) fn promote(tx: &WriteTx) -> Result<()> {
     if tx.memory().next_due.is_none_or(|due| due > tx.now()) {
         return Ok(());
@@ -31,7 +32,7 @@ pub(in crate::store) fn promote(tx: &WriteTx) -> Result<()> {
     let next = memory::earliest_due(tx)?;
     let mut memory = tx.memory();
     memory.next_due = next;
-    // More are due than one transaction takes: ask to be asked again.
+    // More steps are due than one transaction promotes; request another one.
     memory.woke |= memory.next_due.is_some_and(|due| due <= tx.now());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Tables `demand` and `demand_part`: what steps take of resources. A row never changes.
+//! Tables `demand` and `demand_part`: the resources that steps take. Rows never change.
 
 use crate::model::{DemandId, Millis, ResourceId, ResourceKind};
 use crate::store::{
@@ -8,10 +8,10 @@ use crate::store::{
 };
 use std::sync::Arc;
 
-/// Demands that the writer remembers at most.
+/// The most demands that the writer caches.
 pub(in crate::store) const REMEMBERED: usize = 10_000;
 
-/// The parts of a demand, read once.
+/// The parts of a demand, cached.
 pub(in crate::store) fn known(tx: &WriteTx, id: DemandId) -> Result<Arc<KnownDemand>> {
     if let Some(known) = tx.memory().demands.get(&id) {
         return Ok(known.clone());

@@ -1,6 +1,7 @@
-//! The consequences of the end of a step in a workflow whose steps are not all plain: `decide::flow` decides, this file writes.
+//! The consequences of a step's end in a workflow with steps that are not plain. `decide::flow` decides; this file
+//! writes.
 //!
-//! The states of the whole run are read for each end. A plain workflow needs none of it: its steps are released by count.
+//! Each end reads the states of the whole run. A plain workflow does not use this: its steps are released by count.
 
 use crate::decide::flow::{self, Change, Facts, Then};
 use crate::model::code::{OUTCOME_SKIPPED, STEP_COMPLETED, STEP_SKIPPED};
@@ -24,16 +25,17 @@ pub(in crate::store) struct Graph<'a> {
     pub run: RunId,
     pub first: StepId,
     pub shape: &'a KnownShape,
-    /// False while the group has not put the first steps of the run in place: nothing of it starts, `start_first` does it.
+    /// False while the group has not yet placed the first steps of the run. Nothing of the run starts until
+    /// `start_first` does it.
     pub opened: bool,
 }
 
-/// The changes besides the step that ended.
+/// Changes to steps other than the one that ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store) struct Followed {
     pub skipped: i64,
     pub cancelled: i64,
-    /// Steps that run, and were asked to stop.
+    /// Running steps that were asked to stop.
     pub asked: i64,
 }
 
@@ -46,7 +48,7 @@ impl Graph<'_> {
         tx.memory().cancelling_groups.contains(&self.group)
     }
 
-    /// The steps of the run as they are.
+    /// The current facts of all steps of the run.
     pub fn facts(&self, tx: &WriteTx) -> Result<Vec<Facts>> {
         let found = tx.rows(
             "SELECT s.id, s.state, EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
@@ -64,7 +66,7 @@ impl Graph<'_> {
         Ok(found.into_iter().map(facts).collect())
     }
 
-    /// Carries out the consequences of the end of a step, whose row says how it ended, and updates its run.
+    /// Applies the consequences of a step's end, which its row already records, and updates the run.
     pub fn ended(&self, tx: &WriteTx, no: usize, failed: bool, cancelled: bool) -> Result<Followed> {
         let changes = flow::follow(&self.shape.shape, &self.facts(tx)?, &[no], self.cancelling(tx));
         let followed = self.apply(tx, &changes)?;
@@ -74,7 +76,7 @@ impl Graph<'_> {
         Ok(followed)
     }
 
-    /// Cancels the steps that a cancel of the whole run ends.
+    /// Cancels the steps that cancelling the whole run ends.
     pub fn cancel(&self, tx: &WriteTx) -> Result<Followed> {
         let begun = has_begun(tx, self.first, self.shape.shape.steps.len())?;
         let facts = self.facts(tx)?;
@@ -98,7 +100,7 @@ impl Graph<'_> {
         run::steps_ended(tx, self.run, self.group, self.shape, no, ended)
     }
 
-    /// Writes changes. The caller updates the counts of the run.
+    /// Writes the changes. The caller updates the counts of the run.
     pub fn apply(&self, tx: &WriteTx, changes: &[Change]) -> Result<Followed> {
         let mut followed = Followed::default();
         for &(no, then) in changes {
@@ -127,7 +129,7 @@ impl Graph<'_> {
         Ok(followed)
     }
 
-    /// Makes the steps of a run claimable that wait for nothing: its first ones, and those whose needs were cancelled before.
+    /// Makes the ready steps of a run claimable: its first steps, and steps whose needs were already cancelled.
     pub fn start_first(&self, tx: &WriteTx) -> Result<()> {
         for no in flow::waiting_for_nothing(&self.shape.shape, &self.facts(tx)?) {
             place::enter(tx, self.id(no), self.shape.types[no])?;
@@ -135,7 +137,7 @@ impl Graph<'_> {
         Ok(())
     }
 
-    /// Counted where a step has two needs or more.
+    /// Only steps with two or more needs are counted.
     fn set_unmet(&self, tx: &WriteTx, no: usize, unmet: usize) -> Result<()> {
         if self.shape.shape.steps[no].needs.len() > 1 {
             tx.execute("UPDATE step SET unmet = ?2 WHERE id = ?1", params![self.id(no).0, unmet as i64])?;
@@ -143,7 +145,7 @@ impl Graph<'_> {
         Ok(())
     }
 
-    /// A waiting step is SKIPPED: nothing failed for it to follow.
+    /// Skips a waiting step, because the failure that it handles did not happen.
     fn skip(&self, tx: &WriteTx, id: StepId) -> Result<()> {
         tx.execute(
             formatcp!(
@@ -157,7 +159,7 @@ impl Graph<'_> {
     }
 }
 
-/// The graph of the run of a running step, and the step's number.
+/// The graph of a running step's run, and the number of the step.
 pub(in crate::store) fn of_live<'a>(live: &Live, shape: &'a KnownShape, first: StepId) -> (Graph<'a>, usize) {
     let no = (live.lease.step.0 - first.0) as usize;
     (Graph { group: live.group, run: live.run, first, shape, opened: true }, no)

@@ -1,10 +1,10 @@
-//! Whether a step that waits for nothing is held back: its group is paused, or is being cancelled.
+//! Whether a step with all its needs met is held back because its group is paused or being cancelled.
 
 use crate::model::{GroupId, RunId, StepId};
 use crate::store::{error::Result, step, tx::WriteTx};
 
-/// Whether a step may not be claimed because its group is paused, or is being cancelled. A cancel starts the steps that run
-/// because of it, paused or not.
+/// Whether a step may not be claimed because its group is paused or being cancelled. Steps that run because of a cancel
+/// are not held back.
 pub(in crate::store) fn holds_back(tx: &WriteTx, group: GroupId, run: RunId, step: StepId) -> Result<bool> {
     let (paused, cancelling) = {
         let memory = tx.memory();
@@ -16,7 +16,7 @@ pub(in crate::store) fn holds_back(tx: &WriteTx, group: GroupId, run: RunId, ste
     }
 }
 
-/// Whether a step is one that a cancel starts, so that its group's cancel does not hold it back.
+/// Whether a cancel starts this step, so that the cancel of its group does not hold it back.
 fn outlives_cancel(tx: &WriteTx, run: RunId, step: StepId) -> Result<bool> {
     let Some((definition, first)) = step::definition_of_run(tx, run)? else { return Ok(false) };
     let shape = tx.memory().shape(tx, definition)?;

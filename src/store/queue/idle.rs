@@ -1,14 +1,14 @@
-//! Whether anything is left to do, and when the next thing is due.
+//! Whether work is left, and when the next step is due.
 
 use crate::model::code::{STEP_BLOCKED, STEP_DELAYED, WAIT_TIME};
 use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
 use crate::store::{error::Result, memory, params::params, tx::ReadTx};
 use const_format::formatcp;
 
-/// Nothing ready, running, delayed or blocked in this scope. Hooks are steps.
+/// Whether nothing is ready, running, delayed or blocked in this scope. Hooks are steps.
 ///
-/// A step that waits for a time counts like a delayed one: it continues by itself. Steps that wait for a person, a signal, their
-/// children, a paused group or type, or a need that is itself one of these, do not count by themselves.
+/// A step that waits for a time counts as delayed, because it continues on its own. Steps do not count that wait for a
+/// person, a signal, their children, a paused group or type, or a need that itself waits for one of these.
 pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     let busy = match scope {
         Scope::Everything => tx.row(
@@ -37,12 +37,12 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     Ok(!busy.unwrap_or(false))
 }
 
-/// When the next delayed or waiting step is due, or the next resource is looked at.
+/// When the next delayed or waiting step is due, or the next resource must be examined.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     memory::earliest_due(tx)
 }
 
-/// Which of a worker's leases are gone (reaped), and which have a requested cancel.
+/// Leases of a worker that were reaped, and leases with a cancel request.
 #[derive(Debug, Default)]
 pub struct Asked {
     pub cancelled: Vec<Lease>,

@@ -1,4 +1,4 @@
-//! The facts that a consumer reads before it runs a step.
+//! What a consumer reads before it runs a step.
 
 use crate::model::code::STEP_COMPLETED;
 use crate::model::{DefinitionId, RunId, StepId, StepState};
@@ -10,7 +10,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// A step with the content of its rows.
+/// A step with the contents of its rows.
 #[derive(Debug, Clone)]
 pub struct Input {
     pub definition: DefinitionId,
@@ -22,13 +22,13 @@ pub struct Input {
     pub attempts: i64,
     pub failures: i64,
     pub crashes: i64,
-    /// An engine died while it ran: it runs in a child of its own this time.
+    /// An engine died while running it, so this time it runs in a child process of its own.
     pub suspect: bool,
-    /// It had completed, and runs again because a file that it had made was damaged.
+    /// It had completed, and runs again because one of its files was damaged.
     pub runs_again: bool,
-    /// Its run was begun again at this step: a cached result does not count.
+    /// Its run was restarted at this step, so cached results are ignored.
     pub begins: bool,
-    /// A step before it in the run runs again because a file that it had made was damaged.
+    /// An earlier step of the run runs again because one of its files was damaged.
     pub recomputing: bool,
 }
 
@@ -80,7 +80,7 @@ pub fn states(tx: &ReadTx, first_step: StepId, count: usize) -> Result<(Vec<Step
     Ok((states, cancelling.unwrap_or(false)))
 }
 
-/// The outputs of steps of the same run, in the order asked for.
+/// The outputs of steps of the same run, in the order of `numbers`.
 pub fn outputs(tx: &ReadTx, first_step: StepId, numbers: &[usize]) -> Result<Vec<Option<Output>>> {
     numbers.iter().map(|no| output::of_step(tx, StepId(first_step.0 + *no as i64))).collect()
 }

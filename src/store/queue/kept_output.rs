@@ -1,4 +1,4 @@
-//! Table `kept_output`: outputs that outlive their steps, and those that only wait to be deleted.
+//! Table `kept_output`: outputs that outlive their steps, and outputs that are waiting to be deleted.
 //!
 //! SQLite only: JSON functions, `unhex`.
 
@@ -14,7 +14,7 @@ use crate::store::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// Where an output came from.
+/// The origin of an output.
 #[derive(Debug, Clone, Default)]
 pub(in crate::store) struct Origin {
     pub step: i64,
@@ -25,7 +25,7 @@ pub(in crate::store) struct Origin {
     pub ended: i64,
 }
 
-/// Takes over the reference that a step or a cache entry had.
+/// Takes over the reference that a step or cache entry held.
 pub(in crate::store) fn insert(tx: &WriteTx, output: OutputId, why: KeepReason, origin: &Origin) -> Result<()> {
     tx.execute(
         "INSERT INTO kept_output(output_id, why, step_id, run_id, group_id, name, item, ended)
@@ -41,7 +41,7 @@ pub struct Kept {
     pub step: StepId,
     pub run: RunId,
     pub group: GroupId,
-    /// Of the step in its workflow.
+    /// The name of the step in its workflow.
     pub name: String,
     pub item: String,
     pub ended: Timestamp,
@@ -49,7 +49,7 @@ pub struct Kept {
     pub output: Output,
 }
 
-/// The remainder of a pruned step.
+/// What is left of a pruned step.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Kept>> {
     let found = tx.row(
         "SELECT run_id, group_id, name, item, ended, output_id FROM kept_output WHERE step_id = ?1 AND step_id > 0",
@@ -71,16 +71,16 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Kept>> {
     Ok(Some(Kept { output: output::get(tx, id)?.unwrap_or_default(), ..kept }))
 }
 
-/// Which rows to read, after the row `after`.
+/// Which rows to read after the row `after`.
 #[derive(Debug, Clone, Copy)]
 pub struct Stale {
-    /// Also outputs that are kept for their own sake, of steps that ended by then.
+    /// Include outputs kept for their own sake, if their steps ended by then.
     pub all_before: Option<Timestamp>,
-    /// Also outputs that are kept for their own sake, of this group.
+    /// Include outputs of this group that are kept for their own sake.
     pub all_of: Option<GroupId>,
 }
 
-/// Rows of one page that nothing keeps, and the last row that was read; None at the end.
+/// The rows of one page that nothing keeps, and the last row that was read; None at the end.
 pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<i64>, Option<i64>)> {
     let rows = tx.rows(
         formatcp!(
@@ -102,7 +102,7 @@ pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<
     Ok((rows.into_iter().filter(|it| it.1).map(|it| it.0).collect(), last))
 }
 
-/// Deletes stale rows. Returns how many, fewer than given if the slice is full.
+/// Deletes stale rows. Returns the number; fewer than given if the slice is full.
 pub fn drop_slice(tx: &WriteTx, ids: &[i64], limit: usize) -> Result<usize> {
     let mut budget = Budget::of(limit);
     for (done, id) in ids.iter().enumerate() {
@@ -113,7 +113,7 @@ pub fn drop_slice(tx: &WriteTx, ids: &[i64], limit: usize) -> Result<usize> {
         let Some(output) = found else { continue };
         let released = output::release(tx, output, &mut budget)?;
         if released == Released::NotYet {
-            // A half-removed output must no longer be found.
+            // A half-removed output must not be found any more.
             tx.execute(formatcp!("UPDATE kept_output SET why = {KEEP_NOTHING}, step_id = 0 WHERE id = ?1"), [id])?;
             return Ok(done);
         }

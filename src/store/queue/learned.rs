@@ -1,5 +1,5 @@
-//! Tables `memory_peak`, `memory_learned` and `memory_retry`: how much memory attempts used, and what steps reserve because of it.
-//! Written only where the setting `learn` is on. `decide::resource` has the rule.
+//! Tables `memory_peak`, `memory_learned` and `memory_retry`: the memory that attempts used, and the reservations
+//! learned from it. Written only if the setting `learn` is on. `decide::resource` has the rule.
 
 use crate::decide::resource as rule;
 use crate::model::code::{RESOURCE_COUNTED, STEP_COMPLETED};
@@ -12,10 +12,10 @@ use crate::store::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// The attempts of a type that count.
+/// How many attempts of a type are considered.
 const KEPT: i64 = 200;
 
-/// Notes the peaks of attempts that ended, in bytes.
+/// Records the peaks of attempts that ended, in bytes.
 pub fn note(tx: &WriteTx, peaks: &[(TypeId, i64)]) -> Result<()> {
     for (step_type, bytes) in peaks {
         let no = tx.change(
@@ -39,7 +39,8 @@ pub fn note(tx: &WriteTx, peaks: &[(TypeId, i64)]) -> Result<()> {
     Ok(())
 }
 
-/// The bytes that a step of a type reserves; a step that was killed for memory reserves more, once. None: nothing is known.
+/// The bytes that a step of a type reserves. A step that was killed for memory reserves more, once. None if nothing is
+/// known.
 pub(in crate::store) fn reserve(tx: &ReadTx, step_type: TypeId, step: Option<StepId>) -> Result<Option<i64>> {
     if let Some(step) = step {
         let more = "SELECT bytes FROM memory_retry WHERE step_id = ?1 AND used = 0";
@@ -50,14 +51,14 @@ pub(in crate::store) fn reserve(tx: &ReadTx, step_type: TypeId, step: Option<Ste
     tx.row("SELECT reserve FROM memory_learned WHERE type_id = ?1 AND reserve > 0", [step_type.0], |row| row.get(0))
 }
 
-/// The step starts with what it reserves.
+/// Records that a step starts with its reservation.
 pub(in crate::store) fn started(tx: &WriteTx, step: StepId) -> Result<()> {
     tx.execute("UPDATE memory_retry SET used = 1 WHERE step_id = ?1 AND used = 0", [step.0])?;
     Ok(())
 }
 
-/// A running step was killed for memory: next time it reserves twice what it holds, once. `peak`: what it had used, for a step that
-/// holds none.
+/// A running step was killed for memory. Next time, once, it reserves twice what it holds. `peak` is what it used, for
+/// a step that holds nothing.
 pub fn double(tx: &WriteTx, step: StepId, peak: i64) -> Result<()> {
     let held = tx.row(
         formatcp!(
@@ -74,7 +75,7 @@ pub fn double(tx: &WriteTx, step: StepId, peak: i64) -> Result<()> {
     Ok(())
 }
 
-/// Forgets steps that have ended.
+/// Deletes the rows of steps that have ended.
 pub(in crate::store) fn sweep(tx: &WriteTx) -> Result<()> {
     tx.execute(
         formatcp!("DELETE FROM memory_retry WHERE step_id NOT IN (SELECT id FROM step WHERE state < {STEP_COMPLETED})"),
@@ -88,11 +89,11 @@ pub(in crate::store) fn sweep(tx: &WriteTx) -> Result<()> {
 pub struct TypeRow {
     pub step_type: String,
     pub paused: bool,
-    /// It has its own pool.
+    /// Whether it has its own pool.
     pub own_lane: bool,
-    /// Attempts whose memory was measured.
+    /// How many attempts had their memory measured.
     pub measured: i64,
-    /// The bytes of memory that a step of it reserves if it names none. Null: nothing was learnt.
+    /// The bytes of memory that a step reserves if it declares none. Null: nothing was learned.
     pub reserves: Option<i64>,
 }
 

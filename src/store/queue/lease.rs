@@ -1,4 +1,4 @@
-//! Table `lease`: who runs what, under which token.
+//! Table `lease`: which worker runs which step, under which token.
 
 use crate::failpoint::{Failpoint, is_active};
 use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, WorkerId};
@@ -37,7 +37,7 @@ pub(in crate::store) fn insert(tx: &WriteTx, row: &ReadyRow, token: Token, worke
     Ok(())
 }
 
-/// Ends a lease if it is still live. None: it was given away, the caller drops its result.
+/// Ends a lease if it is still valid. None: the step was given away, and the caller drops its result.
 pub(in crate::store) fn take(tx: &WriteTx, lease: Lease) -> Result<Option<Live>> {
     if is_active(Failpoint::UnfencedSettle) {
         let live = tx.row(
@@ -62,7 +62,7 @@ pub(in crate::store) const TAKE: &str =
    FROM lease WHERE step_id = ?1 AND token = ?2";
 pub(in crate::store) const DELETE: &str = "DELETE FROM lease WHERE step_id = ?1 AND token = ?2";
 
-/// The steps that a worker runs. A scan is fine: the table holds only running steps.
+/// The steps that a worker runs. A scan is fine, because the table holds only running steps.
 pub(in crate::store) fn of_worker(tx: &WriteTx, worker: WorkerId, limit: usize) -> Result<Vec<Live>> {
     tx.rows(
         "SELECT step_id, token, worker, started, run_id, group_id, due, key_id, attempts

@@ -1,7 +1,8 @@
-//! Tables `line` and `line_wait`: steps that take the same resources wait in one line, and start from it.
+//! Tables `line` and `line_wait`: steps that take the same resources wait in one line and start from it.
 //!
-//! A line is a queue of `ready`, so its groups take turns and its steps have the order of a claim. While something is missing the
-//! line is closed, and no claim looks at it: 100,000 steps behind a full resource are one row. It is opened when all of it is there.
+//! A line is a queue of `ready`, so its groups take turns and its steps are claimed in the usual order. While a
+//! resource is missing, the line is closed and no claim examines it: 100,000 steps behind a full resource are one row.
+//! It opens when all resources are available.
 
 use crate::decide::resource::Waits;
 use crate::model::code::RESOURCE_COUNTED;
@@ -21,19 +22,19 @@ pub(in crate::store) struct LineRow {
     pub step_type: TypeId,
     pub queue: i64,
     pub open: bool,
-    /// The resource that was missing when it was closed.
+    /// The missing resource for which it was closed.
     pub lacks: Option<ResourceId>,
-    /// Since when a step of it has waited for resources; None: none has.
+    /// Since when a step in it has waited for resources. None if none waits.
     pub since: Option<i64>,
     pub offered: Option<i64>,
 }
 
-/// The queue of `ready` that the steps of a line are in.
+/// The queue number of a line in `ready`.
 pub(in crate::store) const fn queue_of(line: i64) -> i64 {
     -line
 }
 
-/// The line of a queue; None: it is an ordinary queue.
+/// The line of a queue. None for an ordinary queue.
 pub(in crate::store) fn of_queue(queue: i64) -> Option<i64> {
     (queue < 0).then_some(-queue)
 }
@@ -64,7 +65,7 @@ pub(in crate::store) fn find(tx: &ReadTx, demand: DemandId, step_type: TypeId) -
 
 pub(in crate::store) const FIND: &str = "SELECT id FROM line WHERE demand_id = ?1 AND type_id = ?2";
 
-/// The line of steps with this demand and type, made where there is none.
+/// The line for this demand and type, created if it does not exist.
 pub(in crate::store) fn enter(tx: &WriteTx, demand: DemandId, step_type: TypeId) -> Result<i64> {
     if let Some(id) = find(tx, demand, step_type)? {
         return Ok(id);
@@ -78,7 +79,7 @@ pub(in crate::store) fn enter(tx: &WriteTx, demand: DemandId, step_type: TypeId)
     Ok(id)
 }
 
-/// The open lines of a queue, at most `limit`, beginning behind the one that a step was last taken from, so that each has its turn.
+/// At most `limit` open lines of a queue, beginning after the line that was served last, so that each gets its turn.
 pub(in crate::store) fn open_of(tx: &WriteTx, queue: i64, limit: usize) -> Result<Vec<i64>> {
     if !tx.memory().lines {
         return Ok(Vec::new());
@@ -98,8 +99,9 @@ pub(in crate::store) const OPEN_AFTER: &str =
 pub(in crate::store) const OPEN_UP_TO: &str =
     "SELECT id FROM line WHERE queue = ?1 AND open = 1 AND id <= ?2 ORDER BY id LIMIT ?3";
 
-/// Closes a line: this resource is missing. It keeps its place among those that wait for what it needs. While a rate is missing it
-/// waits for that alone: nobody else may have to wait for the units that it could not use yet.
+/// Closes a line because this resource is missing. It keeps its place among the lines that wait for its resources.
+/// While a rate is missing, the line waits only for the rate, so that others need not wait for units that it could not
+/// use yet.
 pub(in crate::store) fn close(tx: &WriteTx, line: &LineRow, lacks: ResourceId, is_rate: bool) -> Result<()> {
     let since = line.since.unwrap_or(tx.now().0);
     tx.execute(
@@ -127,7 +129,7 @@ pub(in crate::store) fn offer(tx: &WriteTx, id: i64) -> Result<()> {
     Ok(())
 }
 
-/// A step of the line started, or its offer is over: it waits no longer, and is open.
+/// A step of the line started, or its offer expired. The line no longer waits and is open.
 pub(in crate::store) fn begin_anew(tx: &WriteTx, line: &LineRow) -> Result<()> {
     let Some(since) = line.since else { return Ok(()) };
     tx.execute("UPDATE line SET open = 1, lacks = NULL, since = NULL, offered = NULL WHERE id = ?1", [line.id])?;
@@ -143,7 +145,7 @@ fn leave_waits(tx: &WriteTx, line: &LineRow, since: i64) -> Result<()> {
     Ok(())
 }
 
-/// Removes a line in which no step waits. True: it is gone.
+/// Removes a line without steps. Returns true if it was removed.
 pub(in crate::store) fn remove_if_empty(tx: &WriteTx, line: &LineRow) -> Result<bool> {
     let queue = queue_of(line.id);
     if tx.row(ANY_STEP, [queue], |_| Ok(()))?.is_some() {
@@ -152,7 +154,7 @@ pub(in crate::store) fn remove_if_empty(tx: &WriteTx, line: &LineRow) -> Result<
     if let Some(since) = line.since {
         leave_waits(tx, line, since)?;
     }
-    // The number may be given to another line.
+    // Its number may be reused for another line.
     let turns = tx.rows("SELECT priority, group_id FROM turn WHERE queue = ?1", [queue], |row| {
         Ok((queue, row.get::<i64>(0)?, GroupId(row.get(1)?)))
     })?;
@@ -168,7 +170,7 @@ pub(in crate::store) fn remove_if_empty(tx: &WriteTx, line: &LineRow) -> Result<
 
 pub(in crate::store) const ANY_STEP: &str = "SELECT 1 FROM ready WHERE queue = ?1 LIMIT 1";
 
-/// The lines that wait for a resource, those that came first before others.
+/// The lines that wait for a resource, oldest first.
 pub(in crate::store) fn waiting_for(tx: &ReadTx, resource: ResourceId, limit: usize) -> Result<Vec<LineRow>> {
     tx.rows(WAITING, params![resource.0, limit as i64], read)
 }
@@ -185,7 +187,7 @@ pub(in crate::store) fn first_for(tx: &ReadTx, resource: ResourceId) -> Result<O
 pub(in crate::store) const FIRST: &str =
     "SELECT line_id, since FROM line_wait WHERE resource_id = ?1 ORDER BY since, line_id LIMIT 1";
 
-/// A type got a queue of its own: its lines are claimed from there.
+/// A type got its own queue: its lines are now claimed from that queue.
 pub(in crate::store) fn change_queue(tx: &WriteTx, step_type: TypeId, queue: i64) -> Result<()> {
     tx.execute("UPDATE line SET queue = ?2 WHERE type_id = ?1", [step_type.0, queue])?;
     Ok(())

@@ -13,26 +13,26 @@ use crate::store::{
 use const_format::formatcp;
 use serde::{Deserialize, Serialize};
 
-/// An output to write. `value` is JSON; the files exist, whole and fsynced.
+/// An output to write. `value` is JSON. The files must exist, complete and fsynced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewOutput {
     pub value: Option<String>,
     pub files: Vec<(String, ArtifactRef)>,
-    /// Which of the files could be run, by name.
+    /// Names of the executable files.
     pub executable: Vec<String>,
-    /// Symbolic links by name, each with where it leads.
+    /// Symbolic links: name and target.
     pub links: Vec<(String, String)>,
 }
 
-/// What a step produced.
+/// The output of a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     pub value: Option<serde_json::Value>,
     pub files: Vec<(String, ArtifactRef)>,
-    /// Which of the files can be run, by name.
+    /// Names of the executable files.
     #[serde(default)]
     pub executable: Vec<String>,
-    /// Symbolic links by name, each with where it leads.
+    /// Symbolic links: name and target.
     #[serde(default)]
     pub links: Vec<(String, String)>,
 }
@@ -76,7 +76,7 @@ pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
     Ok(Some(Output { value, files, executable, links }))
 }
 
-/// One more row refers to an output. False: it is gone, and nothing may refer to it.
+/// Adds a reference to an output. False: the output is gone and must not be referenced.
 pub(in crate::store) fn share(tx: &WriteTx, id: OutputId) -> Result<bool> {
     Ok(tx.execute("UPDATE output SET users = users + 1 WHERE id = ?1", [id.0])? == 1)
 }
@@ -84,15 +84,16 @@ pub(in crate::store) fn share(tx: &WriteTx, id: OutputId) -> Result<bool> {
 /// The result of dropping one reference to an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Released {
-    /// Others refer to it still.
+    /// Other references remain.
     Shared,
-    /// It was the last one, its files' rows are gone: delete the row that referred to it, then `remove` it.
+    /// It was the last reference, and the rows of its files are gone. Delete the row that referred to it, then `remove`
+    /// it.
     Last,
-    /// The budget ran out: keep the row, and continue later.
+    /// The budget is used up. Keep the row and continue later.
     NotYet,
 }
 
-/// Drops one reference to an output, and deletes the output with the last one, in as many slices as its files need.
+/// Drops one reference to an output. The last reference deletes the output, in as many slices as its files need.
 pub(in crate::store) fn release(tx: &WriteTx, id: OutputId, budget: &mut Budget) -> Result<Released> {
     if tx.execute("UPDATE output SET users = users - 1 WHERE id = ?1 AND users > 1", [id.0])? == 1 {
         return Ok(Released::Shared);
@@ -115,7 +116,7 @@ pub(in crate::store) fn release(tx: &WriteTx, id: OutputId, budget: &mut Budget)
     }
 }
 
-/// Removes an output whose last reference was released and is gone.
+/// Removes an output after its last reference was released and deleted.
 pub(in crate::store) fn remove(tx: &WriteTx, id: OutputId) -> Result<()> {
     tx.execute("DELETE FROM output WHERE id = ?1", [id.0])?;
     Ok(())
@@ -125,7 +126,7 @@ pub(in crate::store) fn has_files(tx: &ReadTx, id: OutputId) -> Result<bool> {
     Ok(tx.row("SELECT 1 FROM output_file WHERE output_id = ?1 LIMIT 1", [id.0], |_| Ok(()))?.is_some())
 }
 
-/// The output of a completed step; None when it produced none.
+/// The output of a completed step. None if it produced none.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Output>> {
     let id =
         tx.row(formatcp!("SELECT output_id FROM step WHERE id = ?1 AND state = {STEP_COMPLETED}"), [step.0], |row| {

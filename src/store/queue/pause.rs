@@ -1,5 +1,5 @@
-//! Pause and resume of a group or a type: one flag, effective at once. A step that a claim meets is paused with its group;
-//! resuming moves such steps back in slices.
+//! Pausing and resuming a group or a type: one flag, effective immediately. A claim that meets a step of a paused group
+//! pauses the step; resuming moves such steps back in slices.
 
 use crate::model::code::STEP_PAUSED;
 use crate::model::{EventKind, GroupId, StepId, StepState};
@@ -17,7 +17,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// From here on no step of the group is claimed; running steps continue. False: it is already paused.
+/// Pauses a group: none of its steps is claimed; running steps continue. False: it is already paused.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     if group::end(tx, id)?.ended.is_some() {
         return Err(Error::conflict(format!("{id} has ended; there is nothing to pause")));
@@ -26,7 +26,8 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     set(tx, id, String::new())
 }
 
-/// Pauses a group until the thing that it waits for is back (in words for people). False: it is already paused, or has ended.
+/// Pauses a group until something that it needs is available again; `reason` names it for people. False: it is already
+/// paused or has ended.
 pub fn group_for(tx: &WriteTx, id: GroupId, reason: &str) -> Result<bool> {
     if group::end(tx, id)?.ended.is_some() || !set(tx, id, reason.to_string())? {
         return Ok(false);
@@ -44,7 +45,7 @@ fn set(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Groups that are paused until something is there again, and what that is.
+/// Groups that are paused until something is available again, with its name.
 pub fn waiting(tx: &ReadTx) -> Result<Vec<(GroupId, String)>> {
     tx.rows(
         "SELECT g.id, d.paused_for FROM run_group g JOIN group_detail d ON d.group_id = g.id
@@ -64,8 +65,8 @@ pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
     )
 }
 
-/// Takes over the pause of its parent, or the end of that, for a group that a step started. True: it did, so groups below it have
-/// to as well; after the end of a pause `resume_slice` moves the paused steps back.
+/// Copies the pause state of its parent to a group that a step started. True if it changed, so groups below must
+/// follow. After a resume, `resume_slice` moves the paused steps back.
 pub fn inherit(tx: &WriteTx, id: GroupId) -> Result<bool> {
     match child_group::inherits(tx, id)? {
         Inherits::Pause => {
@@ -82,8 +83,8 @@ pub fn inherit(tx: &WriteTx, id: GroupId) -> Result<bool> {
     }
 }
 
-/// Lifts the pause; `resume_slice` moves the paused steps back. False: it was not paused. Refused while the group of the step that
-/// started it is paused.
+/// Resumes a group; `resume_slice` then moves the paused steps back. False: it was not paused. Refused while the group
+/// of its parent step is paused.
 pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     if let Some(parent) = child_group::is_held(tx, id)? {
         let reason = format!("{id} is paused because {parent} is: resume that, with `windlass resume {parent}`");
@@ -92,8 +93,8 @@ pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     resume(tx, id, String::new())
 }
 
-/// The same of a group that waits for something that is there again; the history says what that was. False: it does not
-/// wait for anything.
+/// Resumes a group that waited for something that is available again, and records this in the history. False: it was
+/// not waiting.
 pub fn go_on(tx: &WriteTx, id: GroupId) -> Result<bool> {
     match waits_for(tx, id)? {
         Some(what) => resume(tx, id, format!("over: {what}")),
@@ -113,7 +114,7 @@ fn resume(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Moves up to `limit` paused steps of a group that is not paused back to where they belong. True while more are left.
+/// Moves up to `limit` paused steps of a resumed group back to where they belong. True while more are left.
 pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
     {
         let memory = tx.memory();
@@ -133,7 +134,7 @@ pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
 pub(in crate::store) const PAUSED: &str =
     formatcp!("SELECT id FROM step WHERE state = {STEP_PAUSED} AND group_id = ?1 LIMIT ?2");
 
-/// Groups with paused steps that are neither paused nor being cancelled: a crash came between the slices.
+/// Groups with paused steps that are neither paused nor being cancelled, because of a crash between slices.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     let mut found = Vec::new();
     let mut after = 0;
@@ -149,7 +150,7 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
 pub(in crate::store) const NEXT_PAUSED_GROUP: &str =
     formatcp!("SELECT group_id FROM step WHERE state = {STEP_PAUSED} AND group_id > ?1 ORDER BY group_id LIMIT 1");
 
-/// A claim met a step of a group that is paused or being cancelled: out of its way.
+/// Pauses a step that a claim met, because its group is paused or being cancelled.
 pub(in crate::store) fn pause_step(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
     ready::delete(tx, row)?;
     step::set_state(tx, row.step, StepState::Paused)?;
@@ -159,7 +160,7 @@ pub(in crate::store) fn pause_step(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
     }
 }
 
-/// Pauses or resumes every step of a type. False: it already is.
+/// Pauses or resumes all steps of a type. False: nothing changed.
 pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {
     let id = step_type::find(tx, name)?.ok_or_else(|| Error::not_found(format!("step type `{name}`")))?;
     if tx.memory().types.get(&id).is_some_and(|it| it.paused == paused) {

@@ -1,4 +1,5 @@
-//! Where a live step waits: claimable in `ready`, delayed until it is due, blocked by a key, or paused with its group.
+//! Places a step that has not ended: claimable in `ready`, delayed until due, blocked by a key, or paused with its
+//! group.
 
 use crate::model::code::STEP_OPEN;
 use crate::model::{GroupId, StepId, StepState, Timestamp, TypeId};
@@ -15,7 +16,8 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// One need of step `no` of a run is met; with its last one the step becomes claimable. False: it has ended already.
+/// Records that one need of step `no` of a run is met. When the last need is met, the step becomes claimable. False:
+/// the step has already ended.
 pub(in crate::store) fn need_met(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<bool> {
     let id = StepId(first.0 + no as i64);
     if shape.shape.steps[no].needs.len() > 1 {
@@ -31,7 +33,7 @@ pub(in crate::store) fn need_met(tx: &WriteTx, shape: &KnownShape, first: StepId
     enter(tx, id, shape.types[no])
 }
 
-/// Puts an open step that waits for nothing where it belongs. The usual case is one statement. False: it has ended.
+/// Places an open step with all its needs met. The usual case takes one statement. False: it has ended.
 pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, step_type: TypeId) -> Result<bool> {
     let (queue, flagged) = {
         let memory = tx.memory();
@@ -51,9 +53,9 @@ pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, step_type: TypeId) -> Re
     }
 }
 
-/// Decides where an unfinished step that needs nothing more waits: delayed, paused, blocked, or claimable.
+/// Decides where an open step with all its needs met waits: delayed, paused, blocked, or claimable.
 ///
-/// The step must be in neither `ready` nor `lease`. A step of a group that is being cancelled is left to the canceller.
+/// The step must be in neither `ready` nor `lease`. A step of a group that is being cancelled is left for the cancel.
 pub(in crate::store) fn place(tx: &WriteTx, step: &StepRow) -> Result<()> {
     if !step.state.is_terminal() && step.due > tx.now().0 {
         set_state(tx, step.id, StepState::Delayed)?;
@@ -63,9 +65,9 @@ pub(in crate::store) fn place(tx: &WriteTx, step: &StepRow) -> Result<()> {
     place_due(tx, step)
 }
 
-/// The same for a step that was due already, whatever the wall clock says now.
+/// The same for a step that was already due, whatever the wall clock says.
 pub(in crate::store) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
-    // A wait ends by itself, paused or not; only a cancel ends it early.
+    // A wait ends on its own, paused or not; only a cancel ends it early.
     if step.state.is_terminal() || step.state == StepState::Waiting {
         return Ok(());
     }
@@ -85,7 +87,7 @@ pub(in crate::store) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
     }
 }
 
-/// Puts a waiting step where it belongs now, because what held it back may have changed. One that is not due yet stays.
+/// Places a waiting step again, because the reason that held it back may be gone. A step that is not due yet stays.
 pub(in crate::store) fn again(tx: &WriteTx, id: StepId) -> Result<()> {
     let Some(step) = get(tx, id)?.filter(|it| it.state != StepState::Delayed) else { return Ok(()) };
     let ready = ready::leave(tx, &step)?;
@@ -96,7 +98,7 @@ pub(in crate::store) fn again(tx: &WriteTx, id: StepId) -> Result<()> {
     }
 }
 
-/// Gives an unfinished step the scope of its group, wherever it waits.
+/// Gives an open step the scope of its group, wherever it waits.
 pub(in crate::store) fn adopt(tx: &WriteTx, id: StepId, group: GroupId) -> Result<()> {
     let Some(before) = get(tx, id)? else { return Ok(()) };
     let ready = ready::leave(tx, &before)?;

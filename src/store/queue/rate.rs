@@ -1,11 +1,11 @@
-//! Table `rate_start`: the last starts of steps under a rate, over restarts and between processes. `decide::resource` has the rule.
+//! Table `rate_start`: the last starts under a rate, across restarts and processes. `decide::resource` has the rule.
 
 use crate::decide::resource::{self as rule, Start};
 use crate::model::{Millis, Monotonic, Rate, ResourceId, Timestamp};
 use crate::os::boot_id;
 use crate::store::{error::Result, params::params, row::Row, tx::WriteTx};
 
-/// How long until a rate allows the next start.
+/// The time until a rate allows the next start.
 pub(in crate::store) fn wait(tx: &WriteTx, resource: ResourceId, rate: Rate) -> Result<Millis> {
     let last = last(tx, resource)?;
     let before = tx.row(START, [resource.0, last - rate.starts + 1], read)?;
@@ -19,7 +19,7 @@ fn last(tx: &WriteTx, resource: ResourceId) -> Result<i64> {
     Ok(tx.row("SELECT held FROM resource WHERE id = ?1", [resource.0], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Notes a start. Keeps as many as any step asks for.
+/// Records a start. Keeps as many as the largest rate needs.
 pub(in crate::store) fn note(tx: &WriteTx, resource: ResourceId) -> Result<()> {
     let noted =
         tx.change("UPDATE resource SET held = held + 1 WHERE id = ?1 RETURNING held, capacity", [resource.0], |row| {

@@ -34,7 +34,7 @@ pub(in crate::store) struct ReadyRow {
 }
 
 impl ReadyRow {
-    /// The row of a step that becomes claimable. A step that takes resources is in their line.
+    /// The row of a step that becomes claimable. A step that takes resources goes to the line for them.
     pub(in crate::store) fn of(tx: &WriteTx, step: &StepRow) -> Result<ReadyRow> {
         let queue = match step.demand {
             Some(demand) => line::queue_of(line::enter(tx, demand, step.step_type)?),
@@ -62,7 +62,7 @@ impl ReadyRow {
     }
 }
 
-/// A position in the order of the table, within a queue.
+/// A position in the order of the table within a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     priority: i64,
@@ -162,7 +162,7 @@ pub(in crate::store) fn leave(tx: &WriteTx, step: &StepRow) -> Result<bool> {
 fn leave_line(tx: &WriteTx, step: &StepRow, demand: DemandId) -> Result<bool> {
     let Some(id) = line::find(tx, demand, step.step_type)? else { return Ok(false) };
     let left = tx.execute(DELETE, [line::queue_of(id), step.priority, step.group.0, step.id.0])? > 0;
-    // A closed line without a step would keep a place that nobody needs.
+    // An empty closed line would hold a place in the order that it no longer needs.
     if left && let Some(line) = line::get(tx, id)?.filter(|it| !it.open) {
         resource::remove_line_if_empty(tx, &line)?;
     }

@@ -1,4 +1,4 @@
-//! Reap: a worker is dead, and its steps return to the queue that they were claimed from.
+//! Reaping: the steps of a dead worker return to the queue that they were claimed from.
 
 use crate::model::{AttemptOutcome, EventKind, StepId, WorkerId};
 use crate::store::{
@@ -13,12 +13,12 @@ use crate::store::{
 /// Why a worker is reaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {
-    /// Its liveness lock is free: the process is gone. Its steps were in flight, so each is suspect.
+    /// Its liveness lock is free, so the process is gone. Its steps were running, so each is suspect.
     Died,
-    /// Its liveness lock is held but its heart stopped, or its machine was rebooted: no step is at fault.
+    /// Its liveness lock is held but its heartbeat stopped, or its machine was rebooted. No step is at fault.
     Silent,
     Rebooted,
-    /// It worked for the engine of which this one is a restored copy.
+    /// It belonged to the engine from whose backup this one was restored.
     Restored,
 }
 
@@ -33,10 +33,10 @@ impl Death {
     }
 }
 
-/// Gives back up to `limit` steps of a worker, and at last removes it. Returns the steps given back; fewer than
-/// `limit` means that the worker is gone.
+/// Gives back up to `limit` steps of a worker, and finally removes the worker. Returns the number of steps; fewer than
+/// `limit` means that the worker is removed.
 ///
-/// One transaction: leases cleared, locks released, events. A silent worker's resource locks stay until
+/// One transaction clears leases, releases locks and records events. The resource locks of a silent worker stay until
 /// its file locks are free (`resource_lock::sweep`).
 pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Vec<StepId>> {
     let lives = lease::of_worker(tx, id, limit)?;

@@ -1,8 +1,8 @@
-//! A step that had completed is recomputed because one of its files is damaged (COMPLETED -> PENDING); the step
-//! that found it waits with its attempt given back.
+//! Recomputes a completed step because one of its files is damaged (COMPLETED -> PENDING). The step that found the
+//! damage waits, with its attempt given back.
 //!
-//! The successors of such a step were released when it completed for the first time, so its second completion wakes only those
-//! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
+//! The successors of such a step were released when it first completed. Its second completion therefore wakes only the
+//! steps that wait for it (state 4); for all others its need counts as met. A step claimed in the meantime waits too.
 
 use crate::model::code::{STEP_COMPLETED, STEP_OPEN, STEP_RECOMPUTE};
 use crate::model::{ArtifactHash, AttemptOutcome, EventKind, KeepReason, Outcome, OutputId, StepId, StepState};
@@ -20,18 +20,18 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// How often a step makes its files again before its disk is to blame.
+/// How often a step makes its files again before the disk is blamed.
 const MOST: i64 = 3;
 
 /// The result for a step that found damaged files.
 pub(in crate::store) enum Asked {
-    /// It waits.
+    /// The step waits.
     Waits,
-    /// They were made again since it began: it may try at once.
+    /// The files were made again since it began, so it can retry immediately.
     GivenBack,
-    /// They are damaged again and again.
+    /// The files are damaged repeatedly.
     Hopeless(Record),
-    /// No step of its run made them.
+    /// No step of its run made the files.
     Unknown,
 }
 
@@ -59,7 +59,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
         let again = tx.memory().recomputing.iter().any(|it| *it >= first && *it < own);
         return if again { wait(tx, live).map(|()| Asked::Waits) } else { Ok(Asked::Unknown) };
     }
-    // Claimed after the finder was: the file is a new one, not checked yet.
+    // Claimed after the step that found the damage, so its file is new and not checked yet.
     producers.retain(|it| it.token < live.lease.token.0);
     if producers.is_empty() {
         return Ok(Asked::GivenBack);
@@ -67,7 +67,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
     if let Some(worst) = producers.iter().find(|it| it.recomputed >= MOST) {
         return Ok(Asked::Hopeless(hopeless(worst)));
     }
-    // Nothing of a group that is being cancelled runs again.
+    // Nothing in a group that is being cancelled runs again.
     if tx.memory().cancelling_groups.contains(&live.group) {
         return Ok(Asked::Unknown);
     }
@@ -146,7 +146,7 @@ fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// A step that ran again has ended, in any way: the steps that wait for it continue. Does nothing for any other step.
+/// A recomputed step has ended, in whatever way, so the steps that wait for it continue. Does nothing for other steps.
 pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usize) -> Result<()> {
     if !tx.memory().recomputing.remove(&id) {
         return Ok(());
@@ -165,7 +165,7 @@ pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usi
     Ok(())
 }
 
-/// Cancels the dependents of a step that failed while it ran again: some may already be claimable, or running.
+/// Cancels the dependents of a step that failed when it was recomputed. Some may already be claimable or running.
 pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
     let mut count = 0;
     for dependent in shape.shape.dependents(no) {

@@ -1,4 +1,4 @@
-//! A run gets another definition of the same steps, and its steps the resource keys that this one gives them.
+//! Gives a run another definition with the same steps, and its steps the resource keys of that definition.
 
 use crate::model::{DefinitionId, RunId, StepId};
 use crate::store::{
@@ -11,7 +11,7 @@ use crate::store::{
 };
 use std::sync::Arc;
 
-/// Gives a run the definition, if there is one. Returns its first step, and its shapes before and from now on.
+/// Gives a run the definition, if there is one. Returns its first step and its old and new shapes.
 pub(in crate::store) fn redefine(
     tx: &WriteTx,
     run: RunId,
@@ -30,16 +30,16 @@ pub(in crate::store) fn redefine(
     Ok((first, before, shape))
 }
 
-/// What each step of a run takes.
+/// The resources that each step of a run takes.
 #[derive(Debug, Clone, Default)]
 pub struct Takes {
-    /// Its rendered resource key.
+    /// The rendered resource key.
     pub keys: Vec<Option<String>>,
-    /// Its resources; empty: no step takes any.
+    /// The resources by step; empty if no step takes any.
     pub demands: Vec<Option<NewDemand>>,
 }
 
-/// What steps take that are opened again, before they are put in place.
+/// Sets the resources of reopened steps, before the steps are placed.
 pub(in crate::store) fn set_keys(tx: &WriteTx, first: StepId, again: &[usize], takes: Option<&Takes>) -> Result<()> {
     let Some(takes) = takes else { return Ok(()) };
     for &no in again {

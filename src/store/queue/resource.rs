@@ -1,7 +1,7 @@
-//! Tables `resource` and `holding`: how many units there are of what steps share, and who holds them.
+//! Tables `resource` and `holding`: the units of shared resources, and which steps hold them.
 //!
-//! A claim takes all that a step needs, or nothing: a step that waits holds nothing, so there is no deadlock. The units come back in
-//! the transaction that ends the step's lease. Whose turn it is is decided in `decide::resource`.
+//! A claim takes everything that a step needs, or nothing. A waiting step holds nothing, so there is no deadlock. Units
+//! are released in the transaction that ends the step's lease. `decide::resource` decides whose turn it is.
 
 use crate::decide::resource::{self as rule, OFFER};
 use crate::failpoint::{Failpoint, is_active};
@@ -18,9 +18,9 @@ use crate::store::{
 };
 use std::collections::HashMap;
 
-/// The maximum number of lines that one look at a resource considers.
+/// The most lines that are considered when a resource is examined.
 const LINES: usize = 256;
-/// The maximum number of resources that one transaction looks at because their time has come.
+/// The most due resources that one transaction examines.
 const DUE: usize = 64;
 
 /// What a step would take.
@@ -28,7 +28,7 @@ const DUE: usize = 64;
 pub(in crate::store) struct Grant {
     units: Vec<(ResourceId, i64)>,
     rates: Vec<ResourceId>,
-    /// It can never start: the sentence that says so. It is handed out without the units, to fail.
+    /// Why the step can never start, as a sentence. It is then claimed without the units, and fails.
     pub impossible: Option<String>,
 }
 
@@ -36,11 +36,12 @@ pub(in crate::store) struct Grant {
 #[derive(Debug)]
 pub(in crate::store) enum Asked {
     Granted(Grant),
-    /// This resource is missing. Of a rate: when to ask again.
+    /// The missing resource. For a rate: when to ask again.
     Lacks(ResourceId, Option<Timestamp>),
 }
 
-/// Whether what a line's steps need is there. `step`: the one that would take it, if that is known. Changes nothing.
+/// Whether the resources for the steps of a line are available. `step` is the one that would take them, if known.
+/// Changes nothing.
 pub(in crate::store) fn ask(tx: &WriteTx, line: &LineRow, step: Option<StepId>) -> Result<Asked> {
     let demand = demand::known(tx, line.demand)?;
     let mut grant = Grant::default();
@@ -76,13 +77,13 @@ fn rate_of(part: &KnownPart) -> Rate {
     Rate { starts: part.units.unwrap_or(1), per: part.per }
 }
 
-/// The units that a part of a demand means; None: nothing is known of this type yet.
+/// The units that a part of a demand means. None: nothing was learned about this type yet.
 fn units_of(tx: &WriteTx, part: &KnownPart, step_type: TypeId, step: Option<StepId>) -> Result<Option<i64>> {
     if part.units.is_some() {
         return Ok(part.units);
     }
     let Some(learned) = learned::reserve(tx, step_type, step)? else { return Ok(None) };
-    // What was learnt is a guess: a machine that has less runs one at a time.
+    // A learned reservation is a guess. On a machine with less memory, steps run one at a time.
     let (_, capacity, _) = state(tx, part.resource)?;
     Ok(Some(learned.min(capacity)))
 }
@@ -94,13 +95,13 @@ pub(in crate::store) fn state(tx: &ReadTx, id: ResourceId) -> Result<(String, i6
 
 pub(in crate::store) const STATE: &str = "SELECT name, capacity, held FROM resource WHERE id = ?1";
 
-/// Whether the resource is kept for a line that has waited too long.
+/// Whether the resource is reserved for a line that has waited too long.
 fn is_behind(tx: &WriteTx, line: &LineRow, resource: ResourceId) -> Result<bool> {
     let first = line::first_for(tx, resource)?;
     Ok(rule::is_behind(line.id, line.since, first, tx.now(), tx.fair_after()))
 }
 
-/// A step of the line starts: it takes what `ask` has granted in this transaction.
+/// A step of the line starts and takes what `ask` granted in this transaction.
 pub(in crate::store) fn take(tx: &WriteTx, line: &LineRow, step: StepId, grant: &Grant) -> Result<()> {
     for (resource, units) in &grant.units {
         tx.execute(TAKE, [resource.0, *units])?;
@@ -124,7 +125,7 @@ pub(in crate::store) fn take(tx: &WriteTx, line: &LineRow, step: StepId, grant: 
     }
     if line.since.is_some() {
         line::begin_anew(tx, line)?;
-        // Lines behind this one may go on.
+        // Lines behind this one may continue.
         for part in &demand::known(tx, line.demand)?.parts {
             freed(tx, part.resource)?;
         }
@@ -134,7 +135,7 @@ pub(in crate::store) fn take(tx: &WriteTx, line: &LineRow, step: StepId, grant: 
 
 pub(in crate::store) const TAKE: &str = "UPDATE resource SET held = held + ?2 WHERE id = ?1";
 
-/// The lease of a step has ended: what it held comes back. A plain step costs a look into memory.
+/// The lease of a step has ended, so its units are released. A plain step costs only a lookup in memory.
 pub(in crate::store) fn give_back(tx: &WriteTx, step: StepId) -> Result<()> {
     if !tx.memory().holders.remove(&step) {
         return Ok(());
@@ -154,7 +155,7 @@ pub(in crate::store) const HELD_BY: &str = "SELECT resource_id, units FROM holdi
 pub(in crate::store) const GIVE_BACK: &str =
     "UPDATE resource SET held = held - ?2, excess = min(excess, max(held - ?2 - capacity, 0)) WHERE id = ?1";
 
-/// Closes a line: this resource is missing. `until`: when a rate allows the next start.
+/// Closes a line because this resource is missing. `until` is when a rate allows the next start.
 pub(in crate::store) fn close_line(
     tx: &WriteTx,
     line: &LineRow,
@@ -168,7 +169,7 @@ pub(in crate::store) fn close_line(
     }
 }
 
-/// Removes a line in which no step waits. What it kept others from is offered to them.
+/// Removes a line without steps, and offers its reserved resources to others.
 pub(in crate::store) fn remove_line_if_empty(tx: &WriteTx, line: &LineRow) -> Result<()> {
     if line::remove_if_empty(tx, line)? && line.since.is_some() {
         for part in &demand::known(tx, line.demand)?.parts {
@@ -178,8 +179,8 @@ pub(in crate::store) fn remove_line_if_empty(tx: &WriteTx, line: &LineRow) -> Re
     Ok(())
 }
 
-/// Units of a resource may be there: opens the lines that have waited longest and that fit, in each queue as many as fit together.
-/// An overdue line that does not fit stops the others.
+/// Units of a resource may be available: opens the lines that have waited longest and that fit, in each queue as many
+/// as fit together. An overdue line that does not fit stops the others.
 pub(in crate::store) fn freed(tx: &WriteTx, resource: ResourceId) -> Result<()> {
     if !tx.memory().lines {
         return Ok(());
@@ -239,7 +240,7 @@ pub(in crate::store) fn freed(tx: &WriteTx, resource: ResourceId) -> Result<()> 
     }
 }
 
-/// Looks at a resource again at this time, or earlier.
+/// Schedules an examination of a resource at this time or earlier.
 pub(in crate::store) fn look_again_at(tx: &WriteTx, resource: ResourceId, at: Timestamp) -> Result<()> {
     let changed =
         tx.execute("UPDATE resource SET due = ?2 WHERE id = ?1 AND (due IS NULL OR due > ?2)", [resource.0, at.0])?;
@@ -249,8 +250,8 @@ pub(in crate::store) fn look_again_at(tx: &WriteTx, resource: ResourceId, at: Ti
     Ok(())
 }
 
-/// Resources whose time has come: a rate allows the next start, or an offer that nobody took is over. Runs at the start of a
-/// transaction, when something is due.
+/// Examines due resources: a rate allows the next start, or an offer expired unused. Runs at the start of a transaction
+/// if something is due.
 pub(in crate::store) fn look_at_due(tx: &WriteTx) -> Result<()> {
     let due = tx.rows(DUE_NOW, params![tx.now().0, DUE as i64], |row| row.get(0).map(ResourceId))?;
     for resource in due {

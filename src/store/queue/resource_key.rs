@@ -21,7 +21,7 @@ pub fn name(tx: &ReadTx, id: KeyId) -> Result<Option<ResourceKey>> {
     tx.row("SELECT name FROM resource_key WHERE id = ?1", [id.0], |row| row.get(0).map(ResourceKey))
 }
 
-/// Whether a step, a hook or a command holds the key.
+/// Whether a step, hook or command holds the key.
 pub(in crate::store) fn is_held(tx: &ReadTx, key: KeyId) -> Result<bool> {
     Ok(tx.row("SELECT 1 FROM resource_lock WHERE key_id = ?1", [key.0], |_| Ok(()))?.is_some())
 }

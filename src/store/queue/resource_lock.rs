@@ -1,4 +1,4 @@
-//! Table `resource_lock`: the row half of a resource lock. The file half is `engine::resource_lock`.
+//! Table `resource_lock`: the database part of a resource lock. `engine::resource_lock` has the file lock.
 
 use crate::model::code::HOLDER_STEP;
 use crate::model::{
@@ -42,7 +42,7 @@ impl LockRow {
     }
 }
 
-/// A holder of a key other than a step: until when (monotonic, of this boot) unless refreshed.
+/// A holder of a key that is not a step. Its lock expires at a monotonic time of this boot unless refreshed.
 #[derive(Debug, Clone)]
 pub struct Taker {
     pub holder: Holder,
@@ -67,7 +67,8 @@ pub(in crate::store) fn take_for_step(
     Ok(changed == 1)
 }
 
-/// The settling transaction's half: the row goes if it is still this lease's, and the next steps that the key blocked are claimable.
+/// Releases a key when its step settles: removes the row if it still belongs to this lease, and makes the next steps
+/// that the key blocks claimable.
 pub(in crate::store) fn release_for_step(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
     let changed = tx.execute("DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
     match changed {
@@ -76,23 +77,23 @@ pub(in crate::store) fn release_for_step(tx: &WriteTx, key: KeyId, token: Token)
     }
 }
 
-/// The step is blocked again, and the row stays, expired: the file of the key decides when it may go.
+/// Blocks the step again. The row stays as expired, until the file lock of the key is free.
 pub(in crate::store) fn leave_behind(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
     tx.execute("UPDATE resource_lock SET deadline = 0 WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
     Ok(())
 }
 
-/// Rows of steps that no longer run: only the files of their keys still exclude others.
+/// Rows of steps that no longer run. Only the file locks of their keys still exclude others.
 pub fn left_behind(tx: &ReadTx) -> Result<Vec<LockRow>> {
     tx.rows(&format!("{HELD} WHERE {LEFT}"), [], read)
 }
 
-/// Whether only the file of this key excludes others.
+/// Whether only the file lock of this key excludes others.
 pub(in crate::store) fn is_left_behind(tx: &ReadTx, key: KeyId) -> Result<bool> {
     Ok(tx.row(&format!("{HELD} WHERE l.key_id = ?1 AND {LEFT}"), [key.0], read)?.is_some())
 }
 
-/// Takes a key for a holder that is not a step; idempotent for the same holder. None: another holder has it.
+/// Takes a key for a holder that is not a step. Idempotent for the same holder. None: another holder has it.
 pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<Token>> {
     let id = resource_key::intern(tx, &key.0)?;
     let mine = tx.row(
@@ -122,7 +123,7 @@ pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<
     Ok((changed == 1).then_some(token))
 }
 
-/// Extends a held key. `Lost`: it was forced away or swept.
+/// Extends a held key. `Lost`: it was taken away by force or swept.
 pub fn refresh(tx: &WriteTx, key: &ResourceKey, token: Token, boot_id: &str, deadline: Monotonic) -> Result<Held> {
     let changed = tx.execute(
         "UPDATE resource_lock SET deadline = ?3, boot_id = ?4
@@ -132,7 +133,7 @@ pub fn refresh(tx: &WriteTx, key: &ResourceKey, token: Token, boot_id: &str, dea
     Ok(if changed == 1 { Held::Yes } else { Held::Lost })
 }
 
-/// Whether `token` still holds the key: asked again after the file lock was got.
+/// Whether `token` still holds the key. Checked again after the file lock was acquired.
 pub fn holds(tx: &ReadTx, key: &ResourceKey, token: Token) -> Result<bool> {
     let row = tx.row(
         "SELECT 1 FROM resource_lock WHERE key_id = (SELECT id FROM resource_key WHERE name = ?1) AND token = ?2",
@@ -152,17 +153,17 @@ pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
     Ok(Held::Yes)
 }
 
-/// The history's record of a key that was taken away.
+/// The history entry for a key that was taken away by force.
 #[derive(Debug, Clone)]
 pub struct Forced {
     pub key: ResourceKey,
     pub why: String,
-    /// The taker: the user, the process, the command.
+    /// Who took it: user, process and command.
     pub by: String,
 }
 
-/// Clears a key's row whatever holds it. The history says who did it, why, and who held the key, also when no one did.
-/// False: it was not held.
+/// Clears a key's row, whatever holds it. The history records who did it, why, and the holder, if any. False: the key
+/// was not held.
 pub fn force_release(tx: &WriteTx, forced: &Forced) -> Result<bool> {
     let Forced { key, why, by } = forced;
     let held = holder_of(tx, &key.0)?;
@@ -183,7 +184,7 @@ pub(in crate::store) fn clear(tx: &WriteTx, key: KeyId) -> Result<()> {
     Ok(())
 }
 
-/// Removes a row that has expired and whose file lock is free, as the caller has found, unless its holder is a live step.
+/// Removes an expired row, unless its holder is a live step. The caller has checked that the file lock is free.
 pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
     let Some(id) = resource_key::find(tx, &row.key.0)? else { return Ok(false) };
     let changed = tx.execute(
@@ -200,7 +201,7 @@ pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Every held key, by name.
+/// All held keys, by name.
 pub fn list(tx: &ReadTx) -> Result<Vec<LockRow>> {
     tx.rows(&format!("{HELD} ORDER BY k.name"), [], read)
 }

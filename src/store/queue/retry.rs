@@ -1,8 +1,8 @@
-//! Retry of a group, a run or a step: steps that FAILED or were CANCELLED become PENDING again, with all of their attempts, and
-//! so do the steps that were skipped or ran because of that. Other COMPLETED steps stay completed.
+//! Retrying a group, a run or a step. Steps that FAILED or were CANCELLED become PENDING again with all of their
+//! attempts, and so do steps that were skipped or ran as a consequence. Other COMPLETED steps stay completed.
 //!
-//! A group is re-opened in slices: phase 2 holds it open, and `group_detail.opened` is the cursor, written with each
-//! slice, so that a crash between two of them re-opens nothing twice.
+//! A group is reopened in slices. Phase 2 holds it open, and `group_detail.opened` is a cursor that is written with
+//! each slice, so after a crash between slices nothing is reopened twice.
 
 use crate::decide::flow::{self, Change, End, Facts as StepFacts, Then};
 use crate::decide::rerun;
@@ -27,17 +27,17 @@ use crate::store::{
 use const_format::formatcp;
 use std::collections::BTreeMap;
 
-/// The maximum number of runs that one slice walks over.
+/// The most runs that one slice scans.
 const SCAN: usize = 5_000;
 
-/// How runs are opened again.
+/// How runs are reopened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Again {
-    /// The definition that they get, of steps with the same names, types and needs. None: each keeps its own.
+    /// Their new definition, with the same step names, types and needs. None: each keeps its own.
     pub definition: Option<DefinitionId>,
-    /// The number of the step from which they run again, however they ended. None: what failed or was cancelled does.
+    /// The number of the step from which they rerun, however they ended. None: what failed or was cancelled reruns.
     pub from: Option<usize>,
-    /// That of the steps that run after the runs of the group.
+    /// The definition of the steps that run after the runs of the group.
     pub collect: Option<DefinitionId>,
 }
 
@@ -46,25 +46,25 @@ pub use crate::store::redefine::Takes;
 /// Runs with their items.
 pub type Items = Vec<(RunId, String)>;
 
-/// What the steps of a run take under its new definition.
+/// The resources of the steps of a run under its new definition.
 pub type Keys = BTreeMap<RunId, Takes>;
 
-/// `group_again` for what failed or was cancelled.
+/// `group_again` for failed and cancelled steps.
 #[cfg(any(test, feature = "internals"))]
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     group_again(tx, id, Again::default())
 }
 
-/// Re-opens a group that has ended; its epoch grows, and it can end once more. `group_slice` re-opens its runs. Refused for a group
-/// that a step started: the step is to be retried.
+/// Reopens an ended group: its epoch is incremented, and it can end once more. `group_slice` then reopens its runs.
+/// Refused for a group that a step started, because that step must be retried.
 ///
-/// False: no run of it is to run again. A group that is already being re-opened stays unchanged.
+/// False: none of its runs has to run again. A group that is already being reopened stays unchanged.
 pub fn group_again(tx: &WriteTx, id: GroupId, again: Again) -> Result<bool> {
     child_group::refuse_alone(tx, id)?;
     open_again(tx, id, again)
 }
 
-/// Re-opens the group of a step that was retried, in the transaction that says so.
+/// Reopens the child group of a retried step, in the transaction that records this.
 pub fn child_again(tx: &WriteTx, id: GroupId, again: Again, child: &NewChild) -> Result<bool> {
     child_group::reopened(tx, child)?;
     open_again(tx, id, again)
@@ -112,9 +112,9 @@ fn open_again(tx: &WriteTx, id: GroupId, again: Again) -> Result<bool> {
     Ok(true)
 }
 
-/// Re-opens runs of a group that is being re-opened, until some `limit` rows are written. True while more are left.
+/// Reopens runs of a group that is being reopened, until about `limit` rows are written. True while more are left.
 ///
-/// `keys`: what `to_open` has found needs them; a run that has none there waits for the next slice.
+/// `keys` has the resources for runs found by `to_open`. A run without an entry waits for the next slice.
 pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize, keys: Option<&Keys>) -> Result<bool> {
     let Some((opened, how, places)) = reopening(tx, id)? else { return Ok(false) };
     let runs = tx.rows(NEXT, params![id.0, opened.0, SCAN as i64, how.from.is_some()], |row| {
@@ -150,14 +150,15 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize, keys: Option<&Keys>)
     }
 }
 
-/// Runs behind a run, each with whether it is to run again.
+/// The runs after a run, each with whether it runs again.
 const NEXT: &str = "SELECT id, ended IS NOT NULL AND (?4 OR failed + cancelled > 0) FROM run
                      WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
-/// How far a group is re-opened, how, and whether its steps are put in place at once; None: it is not being re-opened.
+/// The progress of reopening a group, the options, and whether its steps are placed immediately. None: it is not being
+/// reopened.
 ///
-/// Where groups must not overlap, or only some runs go side by side, the steps are put in place like those of a new group, when their
-/// turn has come.
+/// If groups must not overlap, or the number of open runs is limited, the steps are placed like those of a new group
+/// when their turn comes.
 fn reopening(tx: &ReadTx, id: GroupId) -> Result<Option<(RunId, Again, bool)>> {
     tx.row(
         formatcp!(
@@ -177,8 +178,8 @@ fn reopening(tx: &ReadTx, id: GroupId) -> Result<Option<(RunId, Again, bool)>> {
     )
 }
 
-/// The next runs of a group that is being re-opened under another definition, with their items; that definition. None: its runs keep
-/// their own.
+/// The next runs of a group that is being reopened under another definition, with their items, and that definition.
+/// None: its runs keep their own.
 pub fn to_open(tx: &ReadTx, id: GroupId, limit: usize) -> Result<Option<(DefinitionId, Items)>> {
     let Some((opened, Again { definition: Some(definition), from, .. }, _)) = reopening(tx, id)? else {
         return Ok(None);
@@ -186,7 +187,7 @@ pub fn to_open(tx: &ReadTx, id: GroupId, limit: usize) -> Result<Option<(Definit
     Ok(Some((definition, items(tx, id, opened, from.is_some(), limit)?)))
 }
 
-/// Runs of a group that a retry opens again, behind a run, with their items. `all`: however they ended.
+/// Runs of a group after a run that a retry reopens, with their items. `all`: however they ended.
 pub fn items(tx: &ReadTx, id: GroupId, after: RunId, all: bool, limit: usize) -> Result<Items> {
     tx.rows(
         "SELECT r.id, i.item FROM run r JOIN item i ON i.run_id = r.id
@@ -198,7 +199,7 @@ pub fn items(tx: &ReadTx, id: GroupId, after: RunId, all: bool, limit: usize) ->
     )
 }
 
-/// Ends the re-opening of a group, if it is under way.
+/// Stops reopening a group, if it is in progress.
 pub(in crate::store) fn stop(tx: &WriteTx, id: GroupId) -> Result<()> {
     if group::leave_phase(tx, id, GroupPhase::Reopening)? {
         tx.execute(OPENED, [id.0])?;
@@ -208,7 +209,7 @@ pub(in crate::store) fn stop(tx: &WriteTx, id: GroupId) -> Result<()> {
     Ok(())
 }
 
-/// Groups that are being re-opened.
+/// Groups that are being reopened.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_REOPENING} ORDER BY id"),
@@ -217,14 +218,15 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     )
 }
 
-/// `run_again` for what failed or was cancelled.
+/// `run_again` for failed and cancelled steps.
 #[cfg(any(test, feature = "internals"))]
 pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
     run_again(tx, id, Again::default(), None)
 }
 
-/// Re-opens one run that has ended, and its group when that has ended. Returns how many steps are PENDING again; 0: nothing of it
-/// failed or was cancelled. Refused while the run is live, or its group is being cancelled, built or re-opened.
+/// Reopens one ended run, and its group if it has ended. Returns the number of steps that are PENDING again; 0 if
+/// nothing failed or was cancelled. Refused while the run is open, or while its group is being cancelled, built or
+/// reopened.
 pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Takes>) -> Result<usize> {
     let facts = facts(tx, id)?;
     let group = facts.group;
@@ -244,7 +246,7 @@ pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Takes>) ->
     Ok(opened)
 }
 
-/// The steps that run after the runs of a group run again when another run does, all of them; else what failed of them.
+/// The steps that run after the runs of the group rerun completely if another run does; otherwise only the failed ones.
 fn reopen_collector(tx: &WriteTx, group: GroupId, held: i64) -> Result<usize> {
     let Some(it) = collect::collector(tx, group, held)?.filter(|it| it.ended && (it.lost || it.others)) else {
         return Ok(0);
@@ -263,7 +265,7 @@ fn reopen_collector(tx: &WriteTx, group: GroupId, held: i64) -> Result<usize> {
     Ok(again.len() + 3)
 }
 
-/// Refuses to open a run again while the steps that follow all runs are at work.
+/// Refuses to reopen a run while the steps that follow all runs are running.
 fn refuse_collected(tx: &WriteTx, facts: &Facts) -> Result<()> {
     let Some(it) = collect::collector(tx, facts.group, 0)?.filter(|it| it.run != facts.run && !facts.group_ended)
     else {
@@ -279,7 +281,7 @@ fn refuse_collected(tx: &WriteTx, facts: &Facts) -> Result<()> {
     }
 }
 
-/// A run of a group that had ended is open again: the steps that follow all runs wait for it.
+/// A run of an ended group was reopened, so the steps that follow all runs wait for it.
 fn collect_again(tx: &WriteTx, facts: &Facts) -> Result<()> {
     if facts.group_ended && collect::run_if_any(tx, facts.group)?.is_some_and(|it| it != facts.run) {
         collect::hold(tx, facts.group, None)?;
@@ -288,10 +290,10 @@ fn collect_again(tx: &WriteTx, facts: &Facts) -> Result<()> {
     Ok(())
 }
 
-/// Steps of a run that FAILED or were CANCELLED become PENDING, with those behind them whose end came from theirs; or the steps from
-/// one on. What waits for nothing becomes claimable.
+/// Reopens the steps of a run that FAILED or were CANCELLED, and the dependents that ended as a consequence; or all
+/// steps from one on. Steps with all needs met become claimable.
 ///
-/// `opened`: false when the run's group has not started it yet, and will.
+/// `opened` is false if the group has not started the run yet, but will.
 fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool, how: Again, keys: Option<&Takes>) -> Result<usize> {
     let (first, before, shape) = redefine(tx, run, how.definition)?;
     let graph = Graph { group, run, first, shape: &shape, opened };
@@ -321,7 +323,7 @@ fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool, how: Again, ke
     Ok(again.len())
 }
 
-/// Opens the steps `again` of a run, whose counts are already updated, and carries out the consequences.
+/// Opens the steps `again` of a run and applies the consequences. The run's counts are already updated.
 fn open(tx: &WriteTx, graph: &Graph<'_>, before: &[StepFacts], again: &[usize]) -> Result<()> {
     let shape = &graph.shape.shape;
     let mut facts = before.to_vec();
@@ -344,7 +346,7 @@ fn open(tx: &WriteTx, graph: &Graph<'_>, before: &[StepFacts], again: &[usize]) 
     }
     let is_left = |it: &&Change| match it.1 {
         Then::Start => graph.opened,
-        // Written with its row above.
+        // Already written with its row above.
         Then::Wait { .. } => !again.contains(&it.0),
         Then::Skip | Then::Cancel | Then::Stop => true,
     };
@@ -359,7 +361,7 @@ fn open(tx: &WriteTx, graph: &Graph<'_>, before: &[StepFacts], again: &[usize]) 
     }
 }
 
-/// A step that has ended -> PENDING, as if it had never run.
+/// Resets an ended step to PENDING, as if it had never run.
 fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
     tx.execute(
         formatcp!(
@@ -374,7 +376,7 @@ fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
     Ok(())
 }
 
-/// The success of a step that followed a failure moves out of its columns: it runs again.
+/// Moves the success of a step that handled a failure out of its columns, because the step runs again.
 fn give_up_success(tx: &WriteTx, id: StepId) -> Result<()> {
     attempt::keep_success(tx, id, "it runs again because a step that it needs was retried")?;
     let output = tx.row("SELECT output_id FROM step WHERE id = ?1 AND output_id IS NOT NULL", [id.0], |row| {
@@ -386,17 +388,17 @@ fn give_up_success(tx: &WriteTx, id: StepId) -> Result<()> {
     }
 }
 
-/// `step_again` under the definition that it has.
+/// `step_again` under the current definition.
 #[cfg(any(test, feature = "internals"))]
 pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
     step_again(tx, id, None, None)
 }
 
-/// Re-opens one step that FAILED or was CANCELLED, and the steps that ended because of that; also its run and its group, if
-/// they have ended. Returns how many steps are PENDING again; 0: it is COMPLETED, or SKIPPED.
+/// Reopens one step that FAILED or was CANCELLED, and the steps that ended as a consequence; also its run and group, if
+/// they have ended. Returns the number of steps that are PENDING again; 0 if it is COMPLETED or SKIPPED.
 ///
-/// Refused while it is open, while a step that it needs has not completed, when a step that follows it has begun, and where
-/// `run` is; under another definition also while its run is live.
+/// Refused while the step is open, while a step that it needs has not completed, after a dependent has begun, and in
+/// the cases in which `run` is refused. Under another definition it is also refused while the run is open.
 pub fn step_again(tx: &WriteTx, id: StepId, definition: Option<DefinitionId>, keys: Option<&Takes>) -> Result<usize> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     if matches!(row.state, StepState::Completed | StepState::Skipped) {
@@ -433,7 +435,7 @@ pub fn step_again(tx: &WriteTx, id: StepId, definition: Option<DefinitionId>, ke
     Ok(again.len())
 }
 
-/// The run and its group count the steps `again` as open.
+/// Counts the steps `again` as open in the run and its group.
 fn reopen_run(tx: &WriteTx, facts: &Facts, shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> Result<()> {
     if facts.ended {
         begin_epoch(tx, facts)?;
@@ -453,7 +455,7 @@ fn reopen_run(tx: &WriteTx, facts: &Facts, shape: &KnownShape, steps: &[StepFact
     Ok(())
 }
 
-/// The counts of a run that had ended, after the steps `again` were opened. A chain is not counted while it is open.
+/// Sets the counts of an ended run after the steps `again` were reopened. Chains are not counted while open.
 fn set_counts(tx: &WriteTx, run: RunId, shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> Result<()> {
     let unfinished = if shape.chain { steps.len() } else { again.len() };
     let (failed, cancelled) = if shape.chain { (0, 0) } else { left(shape, steps, again) };
@@ -462,7 +464,7 @@ fn set_counts(tx: &WriteTx, run: RunId, shape: &KnownShape, steps: &[StepFacts],
     Ok(())
 }
 
-/// How many of the other steps failed so that it counts, and were cancelled.
+/// How many of the other steps failed, except allowed failures, and how many were cancelled.
 fn left(shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> (i64, i64) {
     let ends = flow::ends(&shape.shape, steps);
     let left = || (0..steps.len()).filter(|no| !again.contains(no)).filter_map(|no| ends[no]);

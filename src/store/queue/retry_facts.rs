@@ -1,4 +1,4 @@
-//! What a retry needs to know of a run and its group, and what it changes of the group.
+//! The facts about a run and its group that a retry needs, and its changes to the group.
 
 use crate::model::code::{PHASE_LIVE, PHASE_PRUNING};
 use crate::model::{GroupId, RunId};
@@ -10,13 +10,13 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// All runs of a group that had ended are where they belong, but where groups must not overlap, or only some runs go side by side: there
-/// they are opened when their turn has come.
+/// Whether all runs of an ended group are placed immediately. If groups must not overlap, or the number of open runs is
+/// limited, runs are placed when their turn comes.
 pub(in crate::store) const OPENED: &str =
     "UPDATE group_detail SET opened = CASE WHEN concurrency = '' AND NOT EXISTS (SELECT 1 FROM child_group c
     WHERE c.group_id = group_detail.group_id AND c.at_most IS NOT NULL) THEN open_until ELSE 0 END WHERE group_id = ?1";
 
-/// What a run and its group are.
+/// The state of a run and its group.
 pub(in crate::store) struct Facts {
     pub group: GroupId,
     pub run: RunId,
@@ -26,7 +26,7 @@ pub(in crate::store) struct Facts {
     pub cancelling: bool,
     pub group_ended: bool,
     pub opened: bool,
-    /// Its group must not overlap with others.
+    /// Whether its group must not overlap with others.
     pub concurrency: bool,
 }
 
@@ -55,7 +55,7 @@ pub(in crate::store) fn facts(tx: &WriteTx, run: RunId) -> Result<Facts> {
 }
 
 impl Facts {
-    /// Whether steps that wait for nothing are put in place at once; else the opening of the group does it.
+    /// Whether ready steps are placed immediately. Otherwise the opening of the group does it.
     pub(in crate::store) fn places(&self) -> bool {
         if self.group_ended { !self.concurrency } else { self.opened }
     }
@@ -72,7 +72,7 @@ impl Facts {
     }
 }
 
-/// The epoch distinguishes hooks and group ends, so that a second end is reported again.
+/// Starts a new epoch. It distinguishes hooks and group ends, so that a second end is reported again.
 pub(in crate::store) fn begin_epoch(tx: &WriteTx, facts: &Facts) -> Result<()> {
     tx.execute("UPDATE run_group SET epoch = epoch + 1, ended = NULL WHERE id = ?1", [facts.group.0])?;
     if facts.group_ended {
@@ -83,7 +83,7 @@ pub(in crate::store) fn begin_epoch(tx: &WriteTx, facts: &Facts) -> Result<()> {
     Ok(())
 }
 
-/// The group counts one open run more; to be called while the run still says how it had ended.
+/// Counts one more open run in the group. Must be called while the row of the run still says how it ended.
 pub(in crate::store) fn count_reopened(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
     tx.execute(
         "UPDATE run_group SET unfinished = unfinished + 1,

@@ -1,4 +1,4 @@
-//! How a step leaves its lease: complete, retry, fail, release, cancel. Every path is gated on the token.
+//! How a step leaves its lease: complete, retry, fail, release, cancel. Every path checks the token.
 
 use crate::decide::wait::{self, End};
 use crate::model::code::{
@@ -26,9 +26,9 @@ use crate::store::{
 use const_format::formatcp;
 use std::sync::Arc;
 
-/// Settles a step, if `lease` still holds it.
+/// Settles a step if `lease` still holds it.
 ///
-/// `Held::Lost` means that the reaper gave the step away: nothing was changed, and the caller drops its result.
+/// `Held::Lost` means that the reaper gave the step away. Nothing was changed, and the caller drops its result.
 pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Result<Held> {
     let Some(live) = lease::take(tx, lease)? else {
         tx.memory().lost_leases += 1;
@@ -50,10 +50,10 @@ pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settleme
     Ok(Held::Yes)
 }
 
-/// `asked`: a cancel was requested while it ran.
+/// `asked`: a cancel was requested while the step ran.
 fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
     match settlement {
-        // A cancel was requested while it ran: it is not retried.
+        // A cancel was requested while it ran, so it is not retried.
         Settlement::Retry { record, .. } | Settlement::Blocked { record } if asked => {
             attempt::record(tx, live, Some(record))?;
             cancelled(tx, live)?;
@@ -92,7 +92,7 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             match output::share(tx, *output)? {
                 true => complete(tx, live, AttemptOutcome::Cached, Some(*output))?,
                 false if asked => cancelled(tx, live)?,
-                // It was pruned since it was found: the step runs after all.
+                // The cached output was pruned since it was found, so the step has to run.
                 false => give_back(tx, live, live.due, false)?,
             }
         }
@@ -125,7 +125,7 @@ fn release(tx: &WriteTx, live: &Live, record: Option<&attempt::Record>, due: Tim
     give_back(tx, live, due, false)
 }
 
-/// A step waits from now on, or goes on at once if what it waits for is there already.
+/// A step begins to wait, or continues immediately if what it waits for has already come.
 fn begin_wait(tx: &WriteTx, live: &Live, new: &NewWait) -> Result<()> {
     if let WaitsFor::Children(group) = &new.on {
         return wait_for_group(tx, live, new, *group);
@@ -142,7 +142,7 @@ fn begin_wait(tx: &WriteTx, live: &Live, new: &NewWait) -> Result<()> {
     waiting::park(tx, live, new)
 }
 
-/// A step waits for a group that it started, which may have ended before.
+/// A step begins to wait for a group that it started, which may already have ended.
 fn wait_for_group(tx: &WriteTx, live: &Live, new: &NewWait, group: GroupId) -> Result<()> {
     let cancelling = tx.memory().cancelling_groups.contains(&live.group);
     if cancelling && hold::holds_back(tx, live.group, live.run, live.lease.step)? {
@@ -159,7 +159,7 @@ fn wait_for_group(tx: &WriteTx, live: &Live, new: &NewWait, group: GroupId) -> R
     }
 }
 
-/// Ends a step that waited. `told`: what the record of its attempt keeps of the answer, as a JSON object.
+/// Ends a waiting step. `told` is the part of the answer that its attempt records, as a JSON object.
 pub(in crate::store) fn end_wait(tx: &WriteTx, live: &Live, end: &End, told: Option<&serde_json::Value>) -> Result<()> {
     match end {
         End::Complete(value) => {
@@ -216,7 +216,7 @@ fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<O
     go_on(tx, live)
 }
 
-/// A running step ends as SKIPPED. It has spent no attempt.
+/// Ends a running step as SKIPPED. This uses up no attempt.
 fn skip(tx: &WriteTx, live: &Live) -> Result<()> {
     tx.execute(
         formatcp!(
@@ -229,7 +229,7 @@ fn skip(tx: &WriteTx, live: &Live) -> Result<()> {
     go_on(tx, live)
 }
 
-/// A step ended well: the steps that need it and wait for nothing else become claimable.
+/// A step ended well. Dependents that wait for nothing else become claimable.
 fn go_on(tx: &WriteTx, live: &Live) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     if !shape.plain {
@@ -248,7 +248,7 @@ fn go_on(tx: &WriteTx, live: &Live) -> Result<()> {
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
     }
     if recomputed {
-        // Its successors were released when it completed for the first time.
+        // Its successors were released when it first completed.
         recompute::over(tx, live.lease.step, first, shape.shape.steps.len())?;
         let ended = run::Ended { steps: 1, failed: false, cancelled: false };
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
@@ -267,7 +267,7 @@ fn go_on(tx: &WriteTx, live: &Live) -> Result<()> {
 /// Writes the end of a failed or cancelled step.
 fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, crashed: bool) -> Result<()> {
     let failed = i64::from(state == StepState::Failed);
-    // It may have started a group in an attempt that died.
+    // An attempt that died may have started a group.
     child_group::abandon(tx, live.lease.step)?;
     tx.execute(
         formatcp!(
@@ -292,21 +292,21 @@ fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, cra
 fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Result<()> {
     end(tx, live, StepState::Failed, outcome, crashed)?;
     event::note(tx, EventKind::StepFailed, About::attempt(live))?;
-    // A crash fails a step only when it was one too many.
+    // A crash fails a step only if it was one too many.
     if crashed {
         event::implied(tx, EventKind::StepQuarantined, About::attempt(live))?;
     }
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: true, cancelled: false })
 }
 
-/// A running step ends as CANCELLED, with the steps that need it.
+/// Ends a running step as CANCELLED, with its dependents.
 pub(in crate::store) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     end(tx, live, StepState::Cancelled, AttemptOutcome::Cancelled, false)?;
     event::note_with(tx, EventKind::Cancel, About::attempt(live), "while running".into())?;
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: false, cancelled: true })
 }
 
-/// Cancels, or starts, the steps that need a step that did not complete; counts all of them in the run.
+/// Cancels or starts the dependents of a step that did not complete, and counts all of them in the run.
 fn end_with_dependents(tx: &WriteTx, live: &Live, ended: run::Ended) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     if !shape.plain {
@@ -320,7 +320,8 @@ fn end_with_dependents(tx: &WriteTx, live: &Live, ended: run::Ended) -> Result<(
     run::steps_ended(tx, live.run, live.group, &shape, no, ended)
 }
 
-/// The steps of a plain workflow that can never run now. They wait for a need, so they are in no other table.
+/// Cancels the steps of a plain workflow that can no longer run. They wait for a need, so no other table has rows for
+/// them.
 pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
     if tx.memory().recomputing.contains(&StepId(first.0 + no as i64)) {
         return recompute::cancel_dependents(tx, shape, first, no);
@@ -354,7 +355,8 @@ fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()>
     }
 }
 
-/// Back to where it was claimed from, with the attempt given back. `suspect`: its engine died under it.
+/// Returns a step to the queue that it was claimed from, with its attempt given back. `suspect`: its engine died while
+/// running it.
 pub(in crate::store) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, suspect: bool) -> Result<()> {
     if suspect || due != live.due {
         tx.execute(
@@ -363,7 +365,7 @@ pub(in crate::store) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, sus
         )?;
     }
     match step::get(tx, live.lease.step)? {
-        // It was due when it was claimed, also if the wall clock was set back since.
+        // It was due when it was claimed, even if the wall clock was set back since.
         Some(step) if due == live.due => place::place_due(tx, &step),
         Some(step) => place::place(tx, &step),
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! Table `step`: one step of a run. Where a live step waits is in the file of that place: `ready`, `delayed`, `blocked`, `pause`.
+//! Table `step`: one step of a run. The files `ready`, `delayed`, `blocked` and `pause` say where an open step waits.
 
 use crate::model::code::{STEP_COMPLETED, STEP_OPEN};
 use crate::model::{DefinitionId, DemandId, GroupId, KeyId, RunId, StepId, StepState, Timestamp, TypeId};
@@ -10,7 +10,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// The hot columns of a step.
+/// The frequently used columns of a step.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct StepRow {
     pub id: StepId,

@@ -1,4 +1,4 @@
-//! Table `step_cache`: results that may be reused.
+//! Table `step_cache`: results that can be reused.
 
 use crate::model::{KeepReason, OutputId, Timestamp};
 use crate::store::{
@@ -23,21 +23,21 @@ pub fn find(tx: &ReadTx, key: &[u8; 32]) -> Result<Option<OutputId>> {
     tx.row("SELECT output_id FROM step_cache WHERE key = ?1", [key], |row| row.get(0).map(OutputId))
 }
 
-/// Forgets a result: another one takes its place, or its artifact turned out to be missing or corrupt.
+/// Deletes a cached result, because another replaces it, or its artifact is missing or corrupt.
 pub fn forget(tx: &WriteTx, key: &[u8; 32]) -> Result<()> {
     let Some(id) = find(tx, key)? else { return Ok(()) };
     tx.execute("DELETE FROM step_cache WHERE key = ?1", [key])?;
     kept_output::insert(tx, id, KeepReason::Nothing, &Origin::default())
 }
 
-/// Forgets every entry that leads to this output: its files are damaged.
+/// Deletes every entry with this output, because its files are damaged.
 pub(in crate::store) fn forget_output(tx: &WriteTx, id: OutputId) -> Result<()> {
     let keys = tx.rows("SELECT key FROM step_cache WHERE output_id = ?1", [id.0], |row| row.get::<[u8; 32]>(0))?;
     keys.iter().try_for_each(|key| forget(tx, key))
 }
 
-/// Keys of one page, behind `after`, that were remembered by then and that no step and no kept output has a use for; and
-/// where the page ended, None at the end.
+/// One page of keys after `after` that were stored by then and whose results no step and no kept output uses, and where
+/// the page ended; None at the end.
 pub fn stale(tx: &ReadTx, before: Timestamp, after: &[u8], page: usize) -> Result<(Vec<Key>, Option<Key>)> {
     let rows = tx.rows(
         "SELECT c.key, c.used <= ?2 AND o.users = 1 FROM step_cache c JOIN output o ON o.id = c.output_id
@@ -49,7 +49,7 @@ pub fn stale(tx: &ReadTx, before: Timestamp, after: &[u8], page: usize) -> Resul
     Ok((rows.into_iter().filter(|it| it.1).map(|it| it.0).collect(), last))
 }
 
-/// Forgets those keys that still are of no use; how many.
+/// Deletes those of the keys that are still unused. Returns the number.
 pub fn drop_slice(tx: &WriteTx, keys: &[[u8; 32]], before: Timestamp) -> Result<usize> {
     let mut dropped = 0;
     for key in keys {

@@ -1,7 +1,7 @@
-//! Table `turn`: which groups wait in a queue, and whose turn it is. `decide::fairness` has the rule.
+//! Table `turn`: the groups that wait in a queue, and whose turn it is. `decide::fairness` has the rule.
 //!
-//! A group has a row from its first claimable step on. The row stays when its last step is claimed, until its turn comes: only
-//! then is it safe to delete the row. So no row is written while steps come and go.
+//! A group gets a row with its first claimable step. The row stays when its last step is claimed, and is deleted when
+//! its turn comes, because only then is it safe. So no row is written while steps come and go.
 
 use crate::decide::fairness::{self, Turn};
 use crate::model::GroupId;
@@ -12,7 +12,7 @@ use crate::store::{
     tx::WriteTx,
 };
 
-/// A group has a claimable step in a queue.
+/// Records that a group has a claimable step in a queue.
 #[inline]
 pub(in crate::store) fn enter(tx: &WriteTx, queue: i64, priority: i64, group: GroupId) -> Result<()> {
     let present = tx.memory().turns.present.contains(&(queue, priority, group));
@@ -38,13 +38,13 @@ pub(in crate::store) const PRESENT: &str = "SELECT 1 FROM turn WHERE queue = ?1 
 pub(in crate::store) const LOWEST: &str =
     "SELECT tag FROM turn WHERE queue = ?1 AND priority = ?2 ORDER BY tag LIMIT 1";
 
-/// The groups that are served next in a queue, and whether they are all that wait in it.
+/// The groups that are served next in a queue, and whether these are all that wait in it.
 pub(in crate::store) fn next(tx: &WriteTx, queue: i64, limit: usize) -> Result<(Vec<Turn>, bool)> {
     let alone = tx.memory().turns.alone.get(&queue).copied();
     if let Some(alone) = alone {
         return Ok((vec![alone], true));
     }
-    // One more than are needed, to see whether a group is alone.
+    // One more than needed, to detect whether a group is alone.
     let wanted = limit + 1;
     let turns = tx.rows(NEXT, [queue, wanted as i64], read)?;
     if let [only] = turns[..] {
@@ -62,7 +62,8 @@ fn read(row: &Row) -> Result<Turn> {
     Ok(Turn { priority: row.get(0)?, tag: row.get(1)?, group: row.get(2)?, weight: row.get(3)? })
 }
 
-/// Some steps of a group were claimed. Writes nothing if no other group waits: the next group to come starts level with it.
+/// Charges a group for claimed steps. Writes nothing if no other group waits, because the next group to enter starts
+/// level with it.
 pub(in crate::store) fn charge(tx: &WriteTx, queue: i64, priority: i64, group: GroupId, claims: i64) -> Result<()> {
     if tx.memory().turns.alone.contains_key(&queue) {
         return Ok(());
@@ -81,7 +82,7 @@ pub(in crate::store) fn charge(tx: &WriteTx, queue: i64, priority: i64, group: G
 pub(in crate::store) const CHARGE: &str =
     "UPDATE turn SET tag = ?4 WHERE queue = ?1 AND priority = ?2 AND group_id = ?3";
 
-/// A group's turn came, and it has no claimable step.
+/// Removes a group whose turn came and that has no claimable step.
 pub(in crate::store) fn forget(tx: &WriteTx, queue: i64, turn: &Turn) -> Result<()> {
     tx.execute(
         "DELETE FROM turn WHERE queue = ?1 AND priority = ?2 AND group_id = ?3",
@@ -93,7 +94,7 @@ pub(in crate::store) fn forget(tx: &WriteTx, queue: i64, turn: &Turn) -> Result<
     Ok(())
 }
 
-/// The priority of the steps of a group. None: there is no such group.
+/// The priority of a group's steps. None if the group does not exist.
 pub(in crate::store) fn priority_of(tx: &WriteTx, group: GroupId) -> Result<Option<i64>> {
     let known = tx.memory().turns.priorities.get(&group).copied();
     if known.is_some() {

@@ -1,19 +1,19 @@
-//! The end of a wait: its time is up, or what the step waited for has come.
+//! Ends waits: because of a timeout, or because the awaited event came.
 
 use crate::decide::wait::{self, End};
 use crate::model::StepId;
 use crate::store::{error::Result, settle, tx::WriteTx, waiting};
 use serde_json::Value;
 
-/// Ends a waiting step, and carries out the consequences as for a step that ran. `told`: a JSON object that the record of its attempt
-/// keeps. False: it does not wait, or not any more.
+/// Ends a waiting step and applies the consequences, as for a step that ran. `told` is a JSON object that its attempt
+/// records. False: it does not wait, or no longer waits.
 pub fn end(tx: &WriteTx, step: StepId, end: &End, told: Option<&Value>) -> Result<bool> {
     let Some((_, live)) = waiting::take(tx, step)? else { return Ok(false) };
     settle::end_wait(tx, &live, end, told)?;
     Ok(true)
 }
 
-/// Puts a waiting step back to where it was claimed from, with its attempt given back. False: it does not wait.
+/// Returns a waiting step to the queue that it was claimed from, with its attempt given back. False: it does not wait.
 #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 pub fn put_back(tx: &WriteTx, step: StepId) -> Result<bool> {
     let Some((_, live)) = waiting::take(tx, step)? else { return Ok(false) };
@@ -21,7 +21,7 @@ pub fn put_back(tx: &WriteTx, step: StepId) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends up to `limit` waits whose time is up, the oldest first.
+/// Ends up to `limit` expired waits, oldest first.
 pub(in crate::store) fn expire(tx: &WriteTx, limit: usize) -> Result<()> {
     for step in waiting::due(tx, limit)? {
         let Some((row, live)) = waiting::take(tx, step)? else { continue };

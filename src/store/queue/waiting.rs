@@ -1,5 +1,5 @@
-//! Table `waiting`: steps that wait for a time, a person, a signal or a group, and hold no lease, place or thread; and table
-//! `signal`. `wait_end` has the verbs that end a wait.
+//! Table `waiting`: steps that wait for a time, a person, a signal or a group, and hold no lease, slot or thread; and
+//! table `signal`. `wait_end` has the verbs that end a wait.
 //!
 //! SQLite only: `INDEXED BY`.
 
@@ -24,10 +24,10 @@ use serde_json::Value;
 /// What ends a wait, besides its due time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// Nothing.
+    /// Nothing else.
     Time,
     Approval,
-    /// A signal of this name to its group or run.
+    /// A signal with this name to its group or run.
     Signal(String),
     /// The end of this group.
     #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
@@ -44,7 +44,7 @@ impl WaitsFor {
         }
     }
 
-    /// The name of the signal; empty: it waits for none.
+    /// The name of the signal; empty if it does not wait for one.
     pub fn signal(&self) -> &str {
         match self {
             WaitsFor::Signal(name) => name,
@@ -57,21 +57,21 @@ impl WaitsFor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWait {
     pub on: WaitsFor,
-    /// When it ends by itself; None: never. A wait for a time has one.
+    /// When it ends on its own; None: never. A wait for a time always has one.
     pub due: Option<Timestamp>,
     /// What happens then.
     pub otherwise: Otherwise,
     pub detail: WaitDetail,
 }
 
-/// What people read of a wait.
+/// The description of a wait for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct WaitDetail {
-    /// The question of an approval; else empty.
+    /// The question of an approval; empty otherwise.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub ask: String,
-    /// How long it waits at most, as the workflow says.
+    /// The longest wait, as the workflow says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub within: Option<Millis>,
@@ -85,13 +85,13 @@ pub struct Waiting {
     pub group: GroupId,
     pub kind: WaitKind,
     pub since: Timestamp,
-    /// When the wait ends by itself. Null: never.
+    /// When the wait ends on its own. Null: never.
     pub due: Option<Timestamp>,
     /// What happens then.
     pub otherwise: Otherwise,
-    /// The name of the signal that it waits for; else empty.
+    /// The name of the awaited signal; empty if none.
     pub signal: String,
-    /// The group that it waits for.
+    /// The awaited group.
     pub children: Option<GroupId>,
     #[serde(flatten)]
     pub detail: WaitDetail,
@@ -121,7 +121,7 @@ fn read(row: &Row) -> Result<Waiting> {
     })
 }
 
-/// A step that has left its lease waits from now on: it keeps the number of its attempt, which is spent when the wait ends.
+/// Makes a step wait that has left its lease. It keeps its attempt number, which is used up when the wait ends.
 pub(in crate::store) fn park(tx: &WriteTx, live: &Live, new: &NewWait) -> Result<()> {
     let step = live.lease.step;
     let kind = new.on.kind();
@@ -172,7 +172,8 @@ fn words(new: &NewWait) -> String {
     }
 }
 
-/// Takes a step out of the table and leaves it open, in no place: the caller ends it, or puts it back. None: it does not wait.
+/// Removes a step from the table and leaves it open, but in no place. The caller ends it or puts it back. None: it does
+/// not wait.
 pub(in crate::store) fn take(tx: &WriteTx, id: StepId) -> Result<Option<(Waiting, Live)>> {
     let sql = formatcp!("DELETE FROM waiting WHERE step_id = ?1 RETURNING {COLUMNS}");
     let Some(waiting) = tx.change(sql, [id.0], read)? else { return Ok(None) };
@@ -192,7 +193,7 @@ pub(in crate::store) fn take(tx: &WriteTx, id: StepId) -> Result<Option<(Waiting
     Ok(Some((waiting, live)))
 }
 
-/// A step that waits is about to be cancelled. Does nothing for any other step.
+/// Called before a waiting step is cancelled. Does nothing for other steps.
 pub(in crate::store) fn withdraw(tx: &WriteTx, row: &StepRow) -> Result<()> {
     if row.state != StepState::Waiting {
         return Ok(());
@@ -203,7 +204,7 @@ pub(in crate::store) fn withdraw(tx: &WriteTx, row: &StepRow) -> Result<()> {
     }
 }
 
-/// A waiting step and what it waits for. None: it does not wait.
+/// A waiting step and what it waits for. None if it does not wait.
 pub fn get(tx: &ReadTx, id: StepId) -> Result<Option<Waiting>> {
     tx.row(formatcp!("SELECT {COLUMNS} FROM waiting WHERE step_id = ?1"), [id.0], read)
 }
@@ -217,12 +218,12 @@ pub fn of_children(tx: &ReadTx, group: GroupId) -> Result<Option<Waiting>> {
 #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 pub(in crate::store) const OF_CHILDREN: &str = formatcp!("SELECT {COLUMNS} FROM waiting WHERE children = ?1");
 
-/// When the first wait is over by itself.
+/// When the first wait ends on its own.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     tx.row("SELECT due FROM waiting WHERE due IS NOT NULL ORDER BY due LIMIT 1", [], |row| row.get(0).map(Timestamp))
 }
 
-/// Waits that are over, the oldest first.
+/// Expired waits, oldest first.
 pub(in crate::store) fn due(tx: &WriteTx, limit: usize) -> Result<Vec<StepId>> {
     tx.rows(DUE, params![tx.now().0, limit as i64], |row| row.get(0).map(StepId))
 }
@@ -230,7 +231,8 @@ pub(in crate::store) fn due(tx: &WriteTx, limit: usize) -> Result<Vec<StepId>> {
 /// D2.
 pub(in crate::store) const DUE: &str = "SELECT step_id FROM waiting WHERE due <= ?1 ORDER BY due LIMIT ?2";
 
-/// Steps of a group that wait for a signal which was sent to them, each with its run and the name; of one name, if it is given.
+/// Steps of a group that wait for a signal that was already sent, each with its run and the signal's name. `name`
+/// limits this to one signal.
 pub(in crate::store) fn with_signal(
     tx: &ReadTx,
     group: GroupId,
@@ -250,7 +252,7 @@ pub(in crate::store) const WITH_SIGNAL: &str =
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Signal {
     pub group: GroupId,
-    /// Null: it is for every run of the group.
+    /// Null: sent to every run of the group.
     pub run: Option<RunId>,
     pub name: String,
     pub value: Option<Value>,
@@ -259,7 +261,7 @@ pub struct Signal {
     pub at: Timestamp,
 }
 
-/// Keeps a signal, in place of an earlier one of this name to the same group or run.
+/// Stores a signal and replaces an earlier one with the same name and receiver.
 pub(in crate::store) fn keep(tx: &WriteTx, signal: &Signal) -> Result<()> {
     tx.execute(
         "INSERT INTO signal(group_id, run_id, name, value, who, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -276,7 +278,7 @@ pub(in crate::store) fn keep(tx: &WriteTx, signal: &Signal) -> Result<()> {
     Ok(())
 }
 
-/// The signal of this name that was sent to a run, or else to its whole group.
+/// The signal with this name that was sent to a run, otherwise the one sent to its whole group.
 pub fn signal(tx: &ReadTx, group: GroupId, run: RunId, name: &str) -> Result<Option<Signal>> {
     match signal_to(tx, group, Some(run), name)? {
         Some(own) => Ok(Some(own)),
@@ -284,7 +286,7 @@ pub fn signal(tx: &ReadTx, group: GroupId, run: RunId, name: &str) -> Result<Opt
     }
 }
 
-/// The signal of this name that was sent to exactly this run, or to the group.
+/// The signal with this name that was sent to exactly this run, or to the group.
 pub fn signal_to(tx: &ReadTx, group: GroupId, run: Option<RunId>, name: &str) -> Result<Option<Signal>> {
     let sql = "SELECT run_id, value, who, at FROM signal WHERE group_id = ?1 AND run_id = ?2 AND name = ?3";
     tx.row(sql, params![group.0, run.map_or(0, |it| it.0), name], |row| {

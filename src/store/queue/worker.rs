@@ -9,7 +9,7 @@ use crate::store::{
 };
 use serde::Serialize;
 
-/// A worker as it registers. `pools` is JSON: {"parse": 4, "*": 2}.
+/// A new worker. `pools` is JSON: {"parse": 4, "*": 2}.
 #[derive(Debug, Clone)]
 pub struct NewWorker {
     pub identity: ProcessIdentity,
@@ -24,17 +24,17 @@ pub struct WorkerRow {
     pub identity: ProcessIdentity,
     pub version: String,
     pub pools: serde_json::Value,
-    /// The only group that it works for; null: it works for all.
+    /// The only group that it works for. Null: it works for all groups.
     pub scope: Option<GroupId>,
     pub registered: Timestamp,
-    /// Steps that it runs.
+    /// The number of steps that it runs.
     pub running: i64,
     /// The health of its worker processes, as last reported: a list of objects with `pool`, `pid`, `age`, `rss_bytes`,
     /// `open_fds`, `units`, `busy`, `last_recycle`.
     pub processes: serde_json::Value,
 }
 
-/// Reserves a worker's id, so that the worker can take its liveness lock before others see it.
+/// Reserves an id for a worker, which can then take its liveness lock before other processes see the worker.
 pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
     let id = tx.insert(
         "INSERT INTO worker(identity, boot_id, version, schema, pools, registered)
@@ -46,7 +46,7 @@ pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
     Ok(id)
 }
 
-/// Registers a worker that holds its liveness lock.
+/// Registers a worker. It must already hold its liveness lock.
 pub fn register(tx: &WriteTx, id: WorkerId, new: &NewWorker) -> Result<()> {
     let identity = serde_json::to_string(&new.identity).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
     let scope = match new.scope {
@@ -67,7 +67,7 @@ pub fn tell_processes(tx: &WriteTx, id: WorkerId, processes: &str) -> Result<()>
     Ok(())
 }
 
-/// A worker that stopped leaves. False: it still holds leases, which must be reaped, or it was no longer registered.
+/// Removes a worker that stopped. False: it still holds leases, which must be reaped, or it was no longer registered.
 pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<bool> {
     let sql = "DELETE FROM worker WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM lease WHERE worker = ?1)";
     Ok(tx.execute(sql, [id.0])? == 1)

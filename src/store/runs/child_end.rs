@@ -1,4 +1,4 @@
-//! The end of a group that a step waits for: it ends the step, in the same transaction.
+//! Ends a step together with the group that it waits for, in the same transaction.
 
 use crate::model::GroupId;
 use crate::store::{
@@ -10,8 +10,8 @@ use crate::store::{
     wait_end, waiting,
 };
 
-/// Ends the step that waits for a group that has just ended. A step that was asked to stop is CANCELLED; one that was retried
-/// meanwhile starts again.
+/// Ends the step that waits for a group that has just ended. A step that was asked to stop is CANCELLED; a step that
+/// was retried in the meantime starts again.
 pub(in crate::store) fn ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     if !tx.memory().families {
         return Ok(());

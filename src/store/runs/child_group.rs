@@ -1,4 +1,4 @@
-//! Table `child_group`: the groups that steps started, and which of them each step waits for.
+//! Table `child_group`: the groups that steps started, and the group that each step waits for.
 
 use crate::decide::{
     children::{self, Counts},
@@ -16,16 +16,16 @@ use crate::store::{
 use const_format::formatcp;
 use serde_json::Value;
 
-/// The group of a step, to be submitted.
+/// The group of a step before its submission.
 #[derive(Debug, Clone)]
 pub struct NewChild {
-    /// The step that starts it.
+    /// The parent step.
     pub step: StepId,
-    /// The hash of the list that its runs are made of.
+    /// The hash of the list from which its runs are made.
     pub list: [u8; 32],
-    /// How many of its runs may fail before the step does.
+    /// How many runs may fail before the step fails.
     pub tolerate: Tolerate,
-    /// How many of its runs are open side by side. None: all of them.
+    /// How many runs may be open at the same time. None: all of them.
     pub at_most: Option<u32>,
 }
 
@@ -36,16 +36,16 @@ pub struct Child {
     pub step: StepId,
     /// The group of that step.
     pub parent: GroupId,
-    /// The hash of the list that its runs are made of.
+    /// The hash of the list from which its runs are made.
     pub list: Vec<u8>,
-    /// The step was retried: what failed in the group is to run again.
+    /// The step was retried, so failed runs of the group must run again.
     pub again: bool,
     /// The step was asked to stop.
     pub asked: bool,
     pub phase: GroupPhase,
     pub ended: bool,
     pub definition: DefinitionId,
-    /// The process that builds it, while it is being built.
+    /// The process that builds it, while it is unsealed.
     pub builder: Option<ProcessIdentity>,
 }
 
@@ -71,7 +71,8 @@ fn read(row: &Row) -> Result<Child> {
     })
 }
 
-/// Notes that a step starts a group. Refused for a step that has ended. A group of a paused group begins paused.
+/// Records that a step starts a group. Refused if the step has ended. If the parent's group is paused, the group starts
+/// paused.
 pub(in crate::store) fn insert(tx: &WriteTx, group: GroupId, new: &NewChild) -> Result<()> {
     let found = tx.row("SELECT group_id, state FROM step WHERE id = ?1", [new.step.0], |row| {
         Ok((GroupId(row.get(0)?), StepState::from_code(row.get(1)?).unwrap_or(StepState::Open)))
@@ -100,17 +101,17 @@ pub(in crate::store) fn insert(tx: &WriteTx, group: GroupId, new: &NewChild) -> 
     Ok(())
 }
 
-/// The group that a step waits for, or has ended with.
+/// The group that a step waits for, or waited for when it ended.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Child>> {
     tx.row(&format!("SELECT {COLUMNS} WHERE c.step_id = ?1 AND c.past = 0"), [step.0], read)
 }
 
-/// A group as one that a step started. None: nobody's step did.
+/// The parent of a group. None if no step started it.
 pub fn of_group(tx: &ReadTx, group: GroupId) -> Result<Option<Child>> {
     tx.row(&format!("SELECT {COLUMNS} WHERE c.group_id = ?1"), [group.0], read)
 }
 
-/// The groups that the steps of a group started, behind one of them, in order; also those of earlier lists.
+/// The groups that the steps of a group started, after the group `after`, in order. Includes those of earlier lists.
 pub fn below(tx: &ReadTx, parent: GroupId, after: GroupId, limit: usize) -> Result<Vec<GroupId>> {
     tx.rows(
         "SELECT group_id FROM child_group WHERE parent = ?1 AND group_id > ?2 ORDER BY group_id LIMIT ?3",
@@ -129,7 +130,7 @@ pub fn cancelling(tx: &ReadTx, parent: GroupId) -> Result<Vec<GroupId>> {
     )
 }
 
-/// The submission key of the group that a step starts next. It stays the same until the step runs with another list.
+/// The submission key of the next group of a step. It changes only when the step runs with another list.
 pub fn key_of(tx: &ReadTx, step: StepId) -> Result<String> {
     let before =
         tx.row("SELECT count(*) FROM child_group WHERE step_id = ?1 AND past = 1", [step.0], |row| row.get::<i64>(0))?;
@@ -139,8 +140,8 @@ pub fn key_of(tx: &ReadTx, step: StepId) -> Result<String> {
     })
 }
 
-/// The group of a step's list is no longer its group, since the step runs with another list, or all of it again. What still runs of
-/// it is cancelled.
+/// Detaches the group of a step, because the step runs with another list or reruns the whole list. Runs that are still
+/// open are cancelled.
 pub fn put_aside(tx: &WriteTx, step: StepId) -> Result<()> {
     if !tx.memory().families {
         return Ok(());
@@ -154,7 +155,7 @@ pub fn put_aside(tx: &WriteTx, step: StepId) -> Result<()> {
     Ok(())
 }
 
-/// The step of a group was opened again: when it starts, what failed in its group runs again.
+/// Records that the parent step was reopened: when it starts, failed runs of its group run again.
 pub(in crate::store) fn reopen(tx: &WriteTx, step: StepId) -> Result<()> {
     if tx.memory().families {
         tx.execute("UPDATE child_group SET again = 1, asked = 0 WHERE step_id = ?1 AND past = 0", [step.0])?;
@@ -162,7 +163,8 @@ pub(in crate::store) fn reopen(tx: &WriteTx, step: StepId) -> Result<()> {
     Ok(())
 }
 
-/// What failed in the group of a step runs again from here on. `tolerate` and `at_most` may have changed with the workflow.
+/// Marks that failed runs of a step's group are being rerun. `tolerate` and `at_most` may have changed with the
+/// workflow.
 pub fn reopened(tx: &WriteTx, new: &NewChild) -> Result<()> {
     let limited = tx.change(
         "UPDATE child_group SET again = 0, tolerate = ?2, at_most = ?3, active = 0 WHERE step_id = ?1 AND past = 0
@@ -178,8 +180,8 @@ pub fn reopened(tx: &WriteTx, new: &NewChild) -> Result<()> {
     Ok(())
 }
 
-/// Asks a step that waits for its group to stop: the group is cancelled, and the step ends with it. None: it does not wait for one;
-/// false: it was asked before.
+/// Asks a step that waits for its group to stop. The group is cancelled, and the step ends with it. None: the step does
+/// not wait for a group; false: it was already asked.
 pub(in crate::store) fn ask(tx: &WriteTx, step: StepId) -> Result<Option<bool>> {
     if !tx.memory().families {
         return Ok(None);
@@ -191,7 +193,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, step: StepId) -> Result<Option<bool>> 
     group.map(|group| cancel(tx, group)).transpose()
 }
 
-/// A step ends without its group: what runs of that is cancelled.
+/// Cancels the open runs of a step's group, because the step ended without it.
 pub(in crate::store) fn abandon(tx: &WriteTx, step: StepId) -> Result<()> {
     if !tx.memory().families {
         return Ok(());
@@ -202,7 +204,7 @@ pub(in crate::store) fn abandon(tx: &WriteTx, step: StepId) -> Result<()> {
     }
 }
 
-/// Has a group cancelled at the end of the transaction. False: it was asked before.
+/// Requests that a group is cancelled at the end of the transaction. False: this was already requested.
 pub(in crate::store) fn cancel(tx: &WriteTx, group: GroupId) -> Result<bool> {
     let changed = tx.execute("UPDATE child_group SET asked = 1 WHERE group_id = ?1 AND asked = 0", [group.0])?;
     if changed == 1 {
@@ -211,7 +213,7 @@ pub(in crate::store) fn cancel(tx: &WriteTx, group: GroupId) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Whether nobody waits for the group: its step has ended, was asked to stop, or has another group.
+/// Whether no step needs the group: its step has ended, was asked to stop, or has another group.
 pub fn is_unwanted(tx: &WriteTx, group: GroupId) -> Result<bool> {
     if !tx.memory().families {
         return Ok(false);
@@ -225,7 +227,7 @@ pub fn is_unwanted(tx: &WriteTx, group: GroupId) -> Result<bool> {
     Ok(found.unwrap_or(false))
 }
 
-/// Refuses to open again a group, or a part of it, whose step has ended: nobody would wait for it.
+/// Refuses to reopen a group, or part of it, if its step has ended, because no step would wait for it.
 pub(in crate::store) fn refuse_alone(tx: &WriteTx, group: GroupId) -> Result<()> {
     if !tx.memory().families {
         return Ok(());
@@ -241,7 +243,7 @@ pub(in crate::store) fn refuse_alone(tx: &WriteTx, group: GroupId) -> Result<()>
     }
 }
 
-/// How the runs of a group ended, and how many of them may have failed. None: they have not ended.
+/// How the runs of a group ended, and how many of them may fail. None: they have not all ended.
 fn counts(tx: &ReadTx, group: GroupId) -> Result<Option<(Counts, Tolerate)>> {
     let tolerate = tx.row(
         "SELECT c.tolerate FROM child_group c JOIN run_group g ON g.id = c.group_id WHERE c.group_id = ?1 AND g.ended IS NOT NULL",
@@ -252,15 +254,15 @@ fn counts(tx: &ReadTx, group: GroupId) -> Result<Option<(Counts, Tolerate)>> {
     Ok(Some((collect::counts(tx, group)?, tolerate.parse().unwrap_or_default())))
 }
 
-/// What becomes of a step with the end of its group.
+/// What happens to a step when its group ends.
 pub(in crate::store) enum Ending {
     /// The group has not ended.
     NotYet,
-    /// The step was retried, and its group was not yet: it starts again.
+    /// The step was retried but its group was not, so the step starts again.
     Again,
-    /// It was asked to stop, and so was its group.
+    /// The step and its group were asked to stop.
     Cancelled,
-    /// It ends so; its attempt tells this of the group.
+    /// The end of the step, and what its attempt records about the group.
     Ends(End, Value),
 }
 
@@ -289,7 +291,7 @@ pub(in crate::store) fn room(tx: &WriteTx, group: GroupId, limit: usize) -> Resu
     Ok(room.flatten().map_or(limit, |it| (it.max(0) as usize).min(limit)))
 }
 
-/// Runs of a group were opened, or, with a negative number, have ended.
+/// Adds to the number of open runs of a group. Negative when runs have ended.
 pub(in crate::store) fn count_active(tx: &WriteTx, group: GroupId, runs: i64) -> Result<()> {
     if runs != 0 && tx.memory().limited.contains(&group) {
         tx.execute("UPDATE child_group SET active = max(active + ?2, 0) WHERE group_id = ?1", params![group.0, runs])?;
@@ -297,7 +299,7 @@ pub(in crate::store) fn count_active(tx: &WriteTx, group: GroupId, runs: i64) ->
     Ok(())
 }
 
-/// Whether a run that has just ended made room for another one.
+/// Whether a run that has just ended allows another one to open.
 pub(in crate::store) fn frees(tx: &WriteTx, group: GroupId, run: RunId) -> Result<bool> {
     if !tx.memory().limited.contains(&group) {
         return Ok(false);
@@ -309,7 +311,7 @@ pub(in crate::store) fn frees(tx: &WriteTx, group: GroupId, run: RunId) -> Resul
     Ok(opened.unwrap_or(false))
 }
 
-/// Groups that a step started and whose pause differs from what their parents make of it: a crash came between.
+/// Groups whose pause state does not match that of their parent, because of a crash in between.
 pub fn half_paused(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!(
@@ -324,7 +326,7 @@ pub fn half_paused(tx: &ReadTx) -> Result<Vec<GroupId>> {
     )
 }
 
-/// Whether a group is paused because the group of its step is.
+/// Whether a group is paused because its parent's group is.
 pub(in crate::store) fn is_held(tx: &ReadTx, group: GroupId) -> Result<Option<GroupId>> {
     tx.row(
         "SELECT c.parent FROM child_group c JOIN run_group p ON p.id = c.parent
@@ -334,7 +336,7 @@ pub(in crate::store) fn is_held(tx: &ReadTx, group: GroupId) -> Result<Option<Gr
     )
 }
 
-/// What a group takes over of its parent's pause.
+/// How a group changes because of its parent's pause state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Inherits {
     Pause,

@@ -1,5 +1,5 @@
-//! Table `collect`: the steps that run once all runs of a group have ended. They are a run of their own, the last of the group, which is
-//! opened when no other run is open.
+//! Table `collect`: the steps that run once all runs of a group have ended. They form a run of their own, the last of
+//! the group, which opens when no other run is open.
 //!
 //! SQLite only: JSON functions.
 
@@ -14,7 +14,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// How the runs of a group stand, without the one that collects it.
+/// How the runs of a group ended, without the collecting run.
 pub fn counts(tx: &ReadTx, group: GroupId) -> Result<Counts> {
     let found = tx.row(
         formatcp!(
@@ -42,14 +42,14 @@ pub fn counts(tx: &ReadTx, group: GroupId) -> Result<Counts> {
     found.ok_or_else(|| Error::not_found(group))
 }
 
-/// Notes that a group, which is being built, is to have such a run.
+/// Records that a group under construction will have such a run.
 pub(in crate::store) fn insert(tx: &WriteTx, group: GroupId, definition: DefinitionId) -> Result<()> {
     tx.execute("INSERT INTO collect(group_id, definition_id) VALUES (?1, ?2)", params![group.0, definition.0])?;
     tx.memory().collects = true;
     Ok(())
 }
 
-/// Adds the run to a group that is about to be sealed. Does nothing for a group without one.
+/// Adds the run to a group that is about to be sealed, if the group has one.
 pub(in crate::store) fn add_run(tx: &WriteTx, group: GroupId) -> Result<()> {
     if !tx.memory().collects {
         return Ok(());
@@ -92,7 +92,7 @@ pub fn run_of(tx: &ReadTx, group: GroupId) -> Result<Option<RunId>> {
     })
 }
 
-/// Has the run opened with the next slice, if it is the only one of its group that is open. True: it is.
+/// Schedules the run to open with the next slice, if it is the only open run of its group. True if it is.
 pub(in crate::store) fn begin(tx: &WriteTx, group: GroupId) -> Result<bool> {
     if !tx.memory().collecting.contains(&group) {
         return Ok(false);
@@ -111,7 +111,7 @@ pub(in crate::store) fn begin(tx: &WriteTx, group: GroupId) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// A group is opened again: its last run waits for the others once more. `definition`: that of the run from now on.
+/// Makes the last run of a reopened group wait for the others again. `definition` is its definition from now on.
 pub(in crate::store) fn hold(tx: &WriteTx, group: GroupId, definition: Option<DefinitionId>) -> Result<()> {
     let Some(run) = run_if_any(tx, group)? else { return Ok(()) };
     tx.execute(
@@ -127,7 +127,7 @@ pub(in crate::store) fn hold(tx: &WriteTx, group: GroupId, definition: Option<De
     Ok(())
 }
 
-/// `run_of` for the writer, at no cost where there are no such runs.
+/// `run_of` for the writer; costs nothing if no group has such a run.
 pub(in crate::store) fn run_if_any(tx: &WriteTx, group: GroupId) -> Result<Option<RunId>> {
     if !tx.memory().collects {
         return Ok(None);
@@ -135,20 +135,20 @@ pub(in crate::store) fn run_if_any(tx: &WriteTx, group: GroupId) -> Result<Optio
     run_of(tx, group)
 }
 
-/// What a retry does with the run that collects a group.
+/// What a retry does with the collecting run.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Collector {
     pub run: RunId,
-    /// That it has from now on.
+    /// Its definition from now on.
     pub definition: DefinitionId,
     pub ended: bool,
-    /// It failed, or was cancelled.
+    /// It failed or was cancelled.
     pub lost: bool,
     /// Another run of the group is open.
     pub others: bool,
 }
 
-/// `held`: what holds a group open besides its runs, 1 while it is being re-opened.
+/// `held` is the number of holds on the group besides its runs: 1 while it is being reopened.
 pub(in crate::store) fn collector(tx: &WriteTx, group: GroupId, held: i64) -> Result<Option<Collector>> {
     if !tx.memory().collects {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! Table `concurrency`: groups of one name do not overlap. The first of a name has the turn; those behind it are held, which
-//! means that they are not opened: nothing of them is in `ready`.
+//! Table `concurrency`: groups with the same name do not overlap. The first group of a name has the turn. The groups
+//! behind it are held: they are not opened, so none of their steps are in `ready`.
 
 use crate::model::{Concurrency, GroupId};
 use crate::store::{
@@ -15,14 +15,14 @@ pub struct Turn {
     pub policy: Concurrency,
 }
 
-/// The group that has the turn of a name.
+/// The group that has the turn for a name.
 pub fn first(tx: &ReadTx, name: &str) -> Result<Option<GroupId>> {
     tx.row("SELECT group_id FROM concurrency WHERE name = ?1 ORDER BY no LIMIT 1", [name], |row| {
         row.get(0).map(GroupId)
     })
 }
 
-/// The groups that are before this one, in order.
+/// The groups ahead of this one, in order.
 pub fn before(tx: &ReadTx, group: GroupId) -> Result<Vec<GroupId>> {
     tx.rows(
         "SELECT b.group_id FROM concurrency c JOIN concurrency b ON b.name = c.name AND b.no < c.no
@@ -32,12 +32,12 @@ pub fn before(tx: &ReadTx, group: GroupId) -> Result<Vec<GroupId>> {
     )
 }
 
-/// Whether the group waits for another of its name.
+/// Whether the group waits for another group with its name.
 pub fn is_held(tx: &WriteTx, group: GroupId) -> Result<bool> {
     Ok(tx.memory().concurrency && !before(tx, group)?.is_empty())
 }
 
-/// Whether a later group of the name replaces this one.
+/// Whether a later group with its name replaces this one.
 pub fn is_replaced(tx: &WriteTx, group: GroupId) -> Result<bool> {
     if !tx.memory().concurrency {
         return Ok(false);
@@ -51,7 +51,7 @@ pub fn is_replaced(tx: &WriteTx, group: GroupId) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Puts a group behind the others of its name. Does nothing for one that has its place.
+/// Queues a group behind the others with its name. Does nothing if it is already queued.
 pub(in crate::store) fn enter(tx: &WriteTx, group: GroupId, turn: &Turn) -> Result<()> {
     let replaces = turn.policy == Concurrency::Replace;
     tx.execute(
@@ -62,7 +62,7 @@ pub(in crate::store) fn enter(tx: &WriteTx, group: GroupId, turn: &Turn) -> Resu
     Ok(())
 }
 
-/// A group that had ended is opened again: it goes behind the others of its name. True: it is held.
+/// Queues a reopened group behind the others with its name. Returns true if it has to wait.
 pub(in crate::store) fn enter_again(tx: &WriteTx, group: GroupId) -> Result<bool> {
     let found = "SELECT concurrency FROM group_detail WHERE group_id = ?1 AND concurrency <> ''";
     let Some(name) = tx.row(found, [group.0], |row| row.get(0))? else { return Ok(false) };
@@ -70,7 +70,7 @@ pub(in crate::store) fn enter_again(tx: &WriteTx, group: GroupId) -> Result<bool
     is_held(tx, group)
 }
 
-/// The group has ended or is gone. Returns the group that has the turn now.
+/// Removes a group that has ended or was deleted. Returns the group that now has the turn.
 pub(in crate::store) fn leave(tx: &WriteTx, group: GroupId) -> Result<Option<GroupId>> {
     if !tx.memory().concurrency {
         return Ok(None);

@@ -12,7 +12,7 @@ use crate::store::{
 };
 use serde::Serialize;
 
-/// A definition to remember. `body` is its canonical JSON, `hash` the SHA-256 of that form.
+/// A definition to store. `body` is its canonical JSON, and `hash` the SHA-256 of that text.
 #[derive(Debug, Clone)]
 pub struct NewDefinition {
     pub hash: [u8; 32],
@@ -22,7 +22,7 @@ pub struct NewDefinition {
     pub shape: Shape,
 }
 
-/// The id of this version of the definition; written when it is new.
+/// The id of this version of the definition. A new version is written.
 pub fn intern(tx: &WriteTx, new: &NewDefinition) -> Result<DefinitionId> {
     for step in &new.shape.steps {
         step_type::intern(tx, &step.step_type)?;
@@ -52,7 +52,7 @@ fn stored(row: &Row) -> Result<Stored> {
     Ok(Stored { id: DefinitionId(row.get(0)?), body: row.get(1)?, hash: row.get(2)? })
 }
 
-/// One definition with the hash that it was stored under.
+/// A definition with the hash that was stored with it.
 pub fn of_id(tx: &ReadTx, id: DefinitionId) -> Result<Stored> {
     tx.row("SELECT id, body, hash FROM definition WHERE id = ?1", [id.0], stored)?
         .ok_or_else(|| Error::not_found(format!("definition {}", id.0)))
@@ -68,7 +68,7 @@ pub fn all(tx: &ReadTx) -> Result<Vec<Stored>> {
     tx.rows("SELECT id, body, hash FROM definition ORDER BY id", [], stored)
 }
 
-/// The definitions of the runs of a group; with `group_detail` alone where it has none.
+/// The definitions of the runs of a group. For a group without runs, the one in `group_detail`.
 pub fn of_group(tx: &ReadTx, group: GroupId) -> Result<Vec<DefinitionId>> {
     tx.rows(
         "SELECT definition_id FROM run WHERE group_id = ?1
@@ -91,13 +91,13 @@ pub struct Listed {
     pub title: String,
     pub versions: i64,
     pub newest: Timestamp,
-    /// Of the newest version, in hex.
+    /// The hash of the newest version, in hex.
     pub hash: String,
 }
 
-/// All definitions by name, each with the number of its versions.
+/// All definitions by name, each with its number of versions.
 pub fn list(tx: &ReadTx) -> Result<Vec<Listed>> {
-    // With `max(id)` the other columns are those of the newest version.
+    // With `max(id)`, the other columns are those of the newest version.
     let sql =
         "SELECT name, title, count(*), created, lower(hex(hash)), max(id) FROM definition WHERE name NOT GLOB 'windlass/*'
           GROUP BY name ORDER BY name";
@@ -123,11 +123,11 @@ pub struct Version {
     pub body: String,
 }
 
-/// The minimum number of digits that identify a hash.
+/// The least number of digits that identify a hash.
 const DIGITS: usize = 8;
 
-/// The versions that a text can mean: the newest of this name; the one of the number `d12`; those whose hash begins so. At
-/// most two are given.
+/// The versions that a text can refer to: the newest with this name, the one with the number `d12`, or those with a
+/// hash that begins with it. Returns at most two.
 pub fn find(tx: &ReadTx, text: &str) -> Result<Vec<Version>> {
     let columns = "SELECT id, name, lower(hex(hash)), created, body FROM definition";
     let version = |row: &Row| {

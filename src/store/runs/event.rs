@@ -1,5 +1,5 @@
-//! Table `event_batch`: what happened, in commit order, one row per transaction. An event is recorded together with the hooks
-//! that it makes due.
+//! Table `event_batch`: the history in commit order, one row per transaction. An event is recorded together with the
+//! hooks that it makes due.
 
 use crate::model::{DefinitionId, Event, EventKind, GroupId, RunId, StepId, Timestamp, Token};
 use crate::store::{
@@ -12,11 +12,11 @@ use crate::store::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A place in the history: the next event after it is what a reader wants.
+/// A position in the history. A reader continues with the next event after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Cursor {
     pub seq: i64,
-    /// Events of the row `seq` that were read already.
+    /// How many events of the row `seq` were already read.
     pub index: usize,
 }
 
@@ -26,7 +26,7 @@ pub(in crate::store) struct About {
     pub group: Option<GroupId>,
     pub run: Option<RunId>,
     pub step: Option<StepId>,
-    /// Of the attempt, for an event of one.
+    /// The attempt, if the event is about one.
     pub token: Option<Token>,
 }
 
@@ -48,7 +48,7 @@ impl About {
     }
 }
 
-/// Records an event, and queues the hooks that are subscribed to it.
+/// Records an event and queues the hooks that subscribe to it.
 pub(in crate::store) fn note(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
     note_with(tx, kind, about, String::new())
 }
@@ -65,7 +65,7 @@ pub(in crate::store) fn note_with(tx: &WriteTx, kind: EventKind, about: About, d
     queue_hooks(tx, kind, about)
 }
 
-/// Records the end of a group, which implies that it has completed or failed; one that was cancelled did neither.
+/// Records the end of a group. It implies that the group completed or failed; a cancelled group did neither.
 pub(in crate::store) fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     note(tx, EventKind::GroupEnd, About::group(group))?;
     if !tx.memory().any_hooks || group.is_of_hooks() {
@@ -80,8 +80,8 @@ pub(in crate::store) fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> 
     }
 }
 
-/// Queues the hooks that are subscribed to an event that another event implies: a group that ended has failed or completed. The history
-/// has only the other one.
+/// Queues the hooks for an event that another event implies: when a group ends, it has failed or completed. Only the
+/// other event is in the history.
 pub(in crate::store) fn implied(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
     queue_hooks(tx, kind, about)
 }
@@ -92,7 +92,7 @@ fn queue_hooks(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
         return Ok(());
     }
     let run = about.run.map_or(0, |run| run.0);
-    // Those of its workflow, then the alerts that it was submitted with.
+    // The hooks of its workflow, then the alerts that were in force at its submission.
     let definitions = "SELECT coalesce((SELECT definition_id FROM run WHERE id = ?2), definition_id) FROM group_detail
                         WHERE group_id = ?1
                        UNION ALL SELECT definition_id FROM group_alert WHERE group_id = ?1";
@@ -131,7 +131,7 @@ pub(in crate::store) fn append(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// An event as stored: [kind, group, run, step, detail], without what the row says.
+/// An event as stored: [kind, group, run, step, detail], without the fields of the row.
 #[derive(Serialize, Deserialize)]
 struct Compact(EventKind, i64, i64, i64, String);
 
@@ -159,7 +159,8 @@ impl Compact {
     }
 }
 
-/// Events after `cursor` in commit order, from at most `batches` transactions; each with the cursor that follows it.
+/// Events after `cursor` in commit order, from at most `batches` transactions. Each comes with the cursor that follows
+/// it.
 pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor, Event)>> {
     let rows = tx.rows(
         "SELECT seq, at, body FROM event_batch WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
@@ -178,14 +179,15 @@ pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor,
     Ok(found)
 }
 
-/// The cursor before the oldest event that is kept, or before the next one when none is. Rows have consecutive numbers:
-/// a reader has missed some when the row that it wants next, `cursor.seq + 1`, is a smaller one.
+/// The cursor before the oldest event that is kept, or before the next event if none is kept. Rows are numbered
+/// consecutively: a reader has missed some if the row that it needs next, `cursor.seq + 1`, has a smaller number than
+/// the oldest row.
 pub fn oldest(tx: &ReadTx) -> Result<Cursor> {
     let first = tx.row("SELECT min(seq) FROM event_batch", [], |row| row.get::<Option<i64>>(0))?.flatten();
     Ok(Cursor { seq: first.map_or_else(|| Ok::<_, Error>(sequence::last(tx, "event_batch")? + 1), Ok)?, index: 0 })
 }
 
-/// The cursor behind the newest event; of its row alone, when that is not kept.
+/// The cursor after the newest event; if the row of that event is gone, the cursor after that row.
 pub fn newest(tx: &ReadTx) -> Result<Cursor> {
     let last = tx.row("SELECT seq, body FROM event_batch ORDER BY seq DESC LIMIT 1", [], |row| {
         Ok((row.get::<i64>(0)?, row.get::<String>(1)?))

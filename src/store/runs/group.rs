@@ -24,7 +24,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// A submission before its first run.
+/// A submission before its first run is added.
 #[derive(Debug, Clone)]
 pub struct NewGroup {
     pub definition: DefinitionId,
@@ -32,7 +32,7 @@ pub struct NewGroup {
     /// JSON.
     pub params: String,
     pub directory: String,
-    /// The workflow file; empty: it came from none.
+    /// The workflow file. Empty if there was none.
     pub file: String,
     /// Its place among groups that must not overlap.
     pub concurrency: Option<Turn>,
@@ -40,17 +40,17 @@ pub struct NewGroup {
     /// Its share relative to other groups, from 1 to `decide::fairness::MAX_WEIGHT`.
     pub weight: i64,
     pub force: bool,
-    /// Whether only its own worker looks for its steps first (`run`, `ingest`).
+    /// Whether only its own worker takes its steps at first (`run`, `ingest`).
     pub scoped: bool,
     /// The idempotency key and the hash of the submission.
     pub key: Option<(String, [u8; 32])>,
-    /// The definition whose hooks tell of it beside those of its workflow.
+    /// The definition whose hooks apply to it in addition to those of its workflow.
     pub alerts: Option<DefinitionId>,
-    /// The process that builds it: while it is alive, no other process changes an unsealed group.
+    /// The process that builds it. While it lives, no other process changes an unsealed group.
     pub builder: ProcessIdentity,
-    /// The batch of documents that it works on.
+    /// The batch of documents that it processes.
     pub of_batch: Option<OfBatch>,
-    /// The step that starts it.
+    /// Its parent step.
     pub child: Option<NewChild>,
     /// The steps that run once all of its runs have ended.
     pub collect: Option<DefinitionId>,
@@ -60,13 +60,13 @@ pub struct NewGroup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     New(GroupId),
-    /// The key was used before, for the same content.
+    /// The key was already used for the same content.
     Existing(GroupId),
-    /// The same, but its group has since been pruned; it had ended with this status.
+    /// The same, but the group has been pruned; it had ended with this status.
     Gone(GroupId, Status),
-    /// Nothing was submitted: this group has the turn of the concurrency group, and the policy is to skip.
+    /// Nothing was submitted, because this group has the turn for the name and the policy is to skip.
     Skipped(GroupId),
-    /// The key's group was left half built by this process, which may be dead.
+    /// This process left the group of the key unfinished. It may be dead.
     Unfinished(GroupId, ProcessIdentity),
 }
 
@@ -75,15 +75,15 @@ pub enum Created {
 pub struct NewRun {
     pub item: String,
     pub keys: Vec<Option<String>>,
-    /// What each step takes of resources; empty: no step takes any.
+    /// The resources that each step takes; empty if no step takes any.
     pub demands: Vec<Option<NewDemand>>,
-    /// The content that it works on, for a group of a batch.
+    /// The content that it processes, for a group of a batch.
     pub content: Option<ArtifactHash>,
     /// The rows for the table `document`.
     pub documents: Option<RunDocuments>,
 }
 
-/// Begins a group: unsealed, unclaimable, held open. The same key with other content is refused.
+/// Begins a group: unsealed, not claimable, and held open. Refused if the key was used for other content.
 pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     if let Some((key, content)) = &new.key
         && let Some(found) = submit_key::find(tx, key)?
@@ -102,7 +102,7 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     if let Some(turn) = new.concurrency.as_ref().filter(|it| it.policy == Concurrency::Skip)
         && let Some(first) = concurrency::first(tx, &turn.name)?
     {
-        // So that the same submission gets the same answer when it is made again.
+        // So that repeating the submission gets the same answer.
         if let Some((key, content)) = &new.key {
             submit_key::insert(tx, key, content, first)?;
         }
@@ -152,7 +152,7 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     Ok(Created::New(group))
 }
 
-/// The builder of a group that is still unsealed.
+/// The builder of an unsealed group.
 pub fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
     let text = tx.row(
         formatcp!(
@@ -165,7 +165,7 @@ pub fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
     Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
 }
 
-/// Adds runs to an unsealed group; at most 1,000 rows a call. Their ids are consecutive; the first is returned.
+/// Adds runs to an unsealed group, at most 1,000 rows per call. Their ids are consecutive; returns the first.
 pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<RunId>> {
     let found = tx.row(
         formatcp!(
@@ -235,7 +235,7 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
     Ok(first_run)
 }
 
-/// Seals a group: acknowledged from here on. A group without runs ends now. Idempotent.
+/// Seals a group; from now on it is acknowledged. A group without runs ends immediately. Idempotent.
 pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
     collect::add_run(tx, group)?;
     if !leave_phase(tx, group, GroupPhase::Building)? {
@@ -244,7 +244,8 @@ pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
     event::note(tx, EventKind::GroupStart, About::group(group))
 }
 
-/// Releases the hold that kept a group open while it was built or re-opened, so that it may end. False: there was none.
+/// Releases the hold that kept a group open while it was built or reopened, so that it can end. False: there was no
+/// hold.
 pub(in crate::store) fn leave_phase(tx: &WriteTx, group: GroupId, phase: GroupPhase) -> Result<bool> {
     let changed = tx.execute(
         formatcp!("UPDATE run_group SET phase = {PHASE_LIVE} WHERE id = ?1 AND phase = ?2"),
@@ -256,8 +257,8 @@ pub(in crate::store) fn leave_phase(tx: &WriteTx, group: GroupId, phase: GroupPh
     Ok(changed == 1)
 }
 
-/// Puts the first steps of up to `limit` runs of a sealed group where they belong, which is what starts these runs; their
-/// documents are theirs from here on. True while more are left; a group that waits for its turn has none left for now.
+/// Places the first steps of up to `limit` runs of a sealed group, which starts these runs and assigns their documents
+/// to them. True while more are left. A group that waits for its turn has none left for now.
 pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     if concurrency::is_held(tx, group)? {
         return Ok(false);
@@ -286,17 +287,17 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     for (run, first, ended, definition) in &runs {
         documents += document::begin(tx, *run)?;
         last = Some(*run);
-        // Cancelled before it began.
+        // It was cancelled before it began.
         if *ended {
             continue;
         }
         active += 1;
         let shape = tx.memory().shape(tx, *definition)?;
-        // A run that was re-opened has begun before.
+        // A reopened run has already begun.
         if !again || !follow::has_begun(tx, *first, shape.shape.steps.len())? {
             event::note(tx, EventKind::ItemStart, About::run(group, *run))?;
         }
-        // What a retry re-opened begins where it stood.
+        // A reopened run continues where it stopped.
         if again || !shape.plain {
             Graph { group, run: *run, first: *first, shape: &shape, opened: true }.start_first(tx)?;
         } else {
@@ -315,7 +316,8 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     Ok(more && reached < until)
 }
 
-/// Sealed groups whose first steps are not all in place, because of a crash. Those that wait for their turn are not among them.
+/// Sealed groups whose first steps are not all placed, because of a crash. Groups that wait for their turn are not
+/// included.
 pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!(
@@ -342,7 +344,7 @@ pub fn unsealed(tx: &ReadTx) -> Result<Vec<(GroupId, Option<ProcessIdentity>)>> 
     )
 }
 
-/// The facts about a step's group that a consumer needs; constant, so they can be cached.
+/// The facts about a step's group that a consumer needs. They never change, so they can be cached.
 #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 #[derive(Debug, Clone)]
 pub struct GroupDetail {
@@ -357,7 +359,7 @@ pub struct GroupDetail {
     pub scope: Scope,
     pub created: Timestamp,
     pub weight: i64,
-    /// The step that started it.
+    /// The parent step.
     pub parent: Option<StepId>,
 }
 
@@ -390,7 +392,7 @@ pub fn detail(tx: &ReadTx, group: GroupId) -> Result<GroupDetail> {
     .ok_or_else(|| Error::not_found(group))
 }
 
-/// The workflow file that a group was submitted from, and the definition that it was then.
+/// The workflow file that a group was submitted from, and the definition that it had then.
 pub fn file(tx: &ReadTx, group: GroupId) -> Result<Option<(String, DefinitionId)>> {
     let sql = "SELECT file, CASE submitted_as WHEN 0 THEN definition_id ELSE submitted_as END FROM group_detail
                 WHERE group_id = ?1 AND file <> ''";
@@ -414,8 +416,8 @@ pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
     .ok_or_else(|| Error::not_found(group))
 }
 
-/// Gives the group, and the open steps of its next `limit` runs behind `after`, the scope of `run --resume`: that of itself, or of the
-/// group from which it descends. Returns where to continue, None at the end; begin with run 0.
+/// Gives the group, and the open steps of its next `limit` runs after `after`, the scope of `run --resume`: its own, or
+/// that of the group from which it descends. Returns where to continue; None at the end. Start with run 0.
 pub fn adopt_slice(tx: &WriteTx, group: GroupId, scope: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
     if scope == group {
         tx.execute("UPDATE run_group SET scope = id WHERE id = ?1 AND ended IS NULL", [group.0])?;

@@ -1,4 +1,4 @@
-//! The end of a group: with its last run, or unsealed because its builder died.
+//! The end of a group: when its last run ends, or when the builder of an unsealed group has died.
 //!
 //! SQLite only: JSON functions.
 
@@ -12,12 +12,12 @@ use crate::store::{
 use const_format::formatcp;
 use std::collections::HashMap;
 
-/// Runs that one transaction opens besides what it is for.
+/// The most runs that one transaction opens as a side effect.
 const OPEN_AT_ONCE: usize = 50;
 
-/// Removes up to `limit` runs of an unsealed group, and at last the group with its key. True while more is left.
+/// Removes up to `limit` runs of an unsealed group, and finally the group with its key. True while more is left.
 ///
-/// The caller has seen that its builder is dead: the group was never acknowledged.
+/// The caller has checked that its builder is dead. The group was never acknowledged.
 pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     let open =
         tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_BUILDING}"), [group.0], |_| Ok(()))?;
@@ -48,8 +48,8 @@ pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool
     Ok(false)
 }
 
-/// Writes the summed ends of runs, once per group and transaction. The group's end is this one UPDATE
-/// (`try_complete_group`): it happens once per epoch, with the last run.
+/// Writes the counts of ended runs, once per group and transaction. This one UPDATE (`try_complete_group`) also ends
+/// the group: once per epoch, with the last run.
 pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
     open_next(tx)?;
     loop {
@@ -57,7 +57,7 @@ pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
         if sums.is_empty() {
             return Ok(());
         }
-        // The end of a group can end the step that waits for it, and so its run and its group.
+        // The end of a group can end its parent step, and with it that step's run and group.
         apply(tx, sums)?;
     }
 }
@@ -101,8 +101,8 @@ fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     give_turn(tx, group)
 }
 
-/// A group of a concurrency group has ended or is gone: the one behind it starts, in this transaction. Where that is large, the
-/// next transactions open the rest of it, and after a crash `unopened` finds it.
+/// Starts the next group of a name in this transaction, because the one ahead of it has ended or was deleted. If it is
+/// large, later transactions open the rest of it; after a crash, `unopened` finds it.
 fn give_turn(tx: &WriteTx, group: GroupId) -> Result<()> {
     let Some(next) = concurrency::leave(tx, group)? else { return Ok(()) };
     tx.memory().opening.push(next);

@@ -1,8 +1,8 @@
-//! Table `hook`: what each hook tells of. A hook is the only step of a run of its own, so the engine claims, runs, retries and
-//! settles it as any step.
+//! Table `hook`: the event that each hook reports. A hook is the only step of a run of its own, so the engine claims,
+//! runs, retries and settles it like any other step.
 //!
-//! The runs of the hooks that tell of group 12 are in a hidden group, -12: they neither keep group 12 open nor count in it, and they
-//! run although it has ended or is cancelled. `event` makes a hook due in the transaction of the event.
+//! The runs of the hooks for group 12 are in a hidden group, -12. They do not keep group 12 open, are not counted in
+//! it, and run even if it has ended or is cancelled. `event` makes a hook due in the event's transaction.
 
 use crate::model::code::PHASE_LIVE;
 use crate::model::{
@@ -23,9 +23,9 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// The definition that the runs of all hooks have. What a hook does is in the definition of the workflow that it belongs to.
+/// The definition of all hook runs. What a hook does is in the definition of the workflow that it belongs to.
 pub const DEFINITION: &str = "windlass/hook";
-/// Its canonical JSON, and the hash of it; `scripts/upgrade/006-to-007.sql` has both.
+/// Its canonical JSON and the hash of that; `scripts/upgrade/006-to-007.sql` contains both.
 pub const BODY: &str = concat!(
     r#"{"hooks":{},"id":"windlass/hook","name":"windlass/hook","steps":[{"action":{"uses":"windlass/noop"},"backoff":{"factor":2.0,"initial":"1s","jitter":0.2,"max":"5m"},"cache":null,"env":{},"#,
     r#""limits":{"cpu":null,"memory":null,"open_files":null},"max_crashes":3,"name":"hook","needs":[],"permanent_exits":[],"resource_key":null,"retries":0,"step_type":"hooks","timeout":null,"unit":"step","with":null}],"workers":{}}"#
@@ -38,16 +38,16 @@ pub const HASH: [u8; 32] = [
 /// A hook, with its owner and the event that started it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// The definition that has it, and its place in that definition's list of hooks.
+    /// The definition that contains it, and its index in the list of hooks there.
     pub definition: DefinitionId,
     pub no: usize,
     pub event: String,
     pub name: String,
-    /// The group, and for events of one the run and the step, that it tells of. 0: it tells of a schedule.
+    /// The group that it reports on and, for an event of one, the run and the step. 0: it reports on a schedule.
     pub group: GroupId,
     pub run: Option<RunId>,
     pub step: Option<StepId>,
-    /// The token of the attempt, or the schedule, that it tells of.
+    /// The token of the attempt, or the id of the schedule, that it reports on.
     pub subject: i64,
 }
 
@@ -67,7 +67,7 @@ fn read(row: &Row) -> Result<Hook> {
     })
 }
 
-/// The hook that a step is; None: it is none.
+/// The hook that a step runs. None if it is not a hook.
 pub fn of_step(tx: &ReadTx, id: StepId) -> Result<Option<Hook>> {
     tx.row(formatcp!("SELECT {COLUMNS} FROM hook WHERE id = ?1"), [id.0], read)
 }
@@ -78,19 +78,19 @@ pub fn may_wait(tx: &ReadTx, queue: TypeId, now: Timestamp) -> Result<bool> {
     Ok(ready.is_some() || memory::earliest_due(tx)?.is_some_and(|due| due <= now))
 }
 
-/// The subject of a hook that becomes due.
+/// What a hook that becomes due reports on.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Subject {
     pub group: GroupId,
     pub run: Option<RunId>,
     pub step: Option<StepId>,
-    /// Of the attempt, for an event of one.
+    /// The attempt, if the event is about one.
     pub token: Option<Token>,
-    /// For an event of one; the group is `GroupId::NONE` then.
+    /// The schedule, if the event is about one. The group is then `GroupId::NONE`.
     pub schedule: Option<i64>,
 }
 
-/// Makes the hooks of a definition due that are subscribed to an event.
+/// Makes the hooks of a definition due that subscribe to an event.
 pub(in crate::store) fn queue_all(tx: &WriteTx, id: DefinitionId, kind: EventKind, of: &Subject) -> Result<()> {
     let shape = tx.memory().shape(tx, id)?;
     let subscribed = shape.shape.hooks.iter().enumerate().filter(|(_, it)| it.event == kind);
@@ -111,7 +111,7 @@ fn queue(tx: &WriteTx, (definition, no, hook): (DefinitionId, usize, &ShapeHook)
         params![run.0, hooks.0, own_definition.0, id.0],
     )?;
     tx.execute("INSERT INTO item(run_id, item) VALUES (?1, ?2)", params![run.0, hook.name])?;
-    // A missed instant is reported once, so the number of its hook is as good as an epoch.
+    // A missed instant is reported once, so the id of its hook can serve as the epoch.
     let epoch = tx.row("SELECT epoch FROM run_group WHERE id = ?1", [of.group.0], |row| row.get(0))?.unwrap_or(id.0);
     tx.execute(
         "INSERT INTO hook(id, definition_id, event, name, no, group_id, run_id, step_id, epoch, subject)
@@ -143,7 +143,7 @@ fn queue(tx: &WriteTx, (definition, no, hook): (DefinitionId, usize, &ShapeHook)
     place::enter(tx, id, step_type).map(|_| ())
 }
 
-/// The definition and the type of hooks, which come with the first one.
+/// The definition and the type of hooks, created with the first hook.
 fn known(tx: &WriteTx) -> Result<(DefinitionId, TypeId)> {
     let (definition, step_type) = {
         let memory = tx.memory();
@@ -165,10 +165,11 @@ fn known(tx: &WriteTx) -> Result<(DefinitionId, TypeId)> {
     Ok((definition, step_type))
 }
 
-/// Counts one open run more in the group of hooks of a group; makes it with its first. Returns its priority and scope.
+/// Counts one more open run in the hidden group of a group; creates the hidden group with its first hook. Returns its
+/// priority and scope.
 fn open(tx: &WriteTx, owner: GroupId, definition: DefinitionId) -> Result<(i64, i64)> {
     let hooks = owner.hooks();
-    // Its steps are in the scope that those of the other group have now.
+    // Its steps get the current scope of the other group.
     let opened = tx.execute(
         formatcp!(
             "UPDATE run_group SET unfinished = unfinished + 1, ended = NULL WHERE id = ?1 AND phase = {PHASE_LIVE}"
@@ -190,7 +191,7 @@ fn open(tx: &WriteTx, owner: GroupId, definition: DefinitionId) -> Result<(i64, 
     tx.row(place, [owner.0], |row| Ok((row.get(0)?, row.get(1)?)))?.ok_or_else(|| Error::not_found(owner))
 }
 
-/// What an event about a step that is a hook says of the group that the hook tells of: its end, or nothing.
+/// What an event about a hook's step means for the group that the hook reports on: the end of the hook, or nothing.
 pub(in crate::store) fn event_of(tx: &WriteTx, kind: EventKind, id: Option<StepId>) -> Result<Option<Event>> {
     if !matches!(kind, EventKind::StepEnd | EventKind::StepFailed | EventKind::Cancel) {
         return Ok(None);
@@ -203,7 +204,7 @@ pub(in crate::store) fn event_of(tx: &WriteTx, kind: EventKind, id: Option<StepI
             let reason = attempt::last_reason(tx, id)?.unwrap_or_default();
             (EventKind::HookFailed, format!("{}: {reason}", hook.name))
         }
-        // One that runs was only asked to stop.
+        // A running step was only asked to stop.
         _ if step::get(tx, id)?.is_some_and(|it| !it.state.is_terminal()) => return Ok(None),
         _ => (EventKind::HookFailed, format!("{}: cancelled", hook.name)),
     };
@@ -211,7 +212,7 @@ pub(in crate::store) fn event_of(tx: &WriteTx, kind: EventKind, id: Option<StepI
     Ok(Some(Event { at: tx.now(), kind, group, run: hook.run, step: hook.step, detail }))
 }
 
-/// The step of a hook, its run, and whether it runs now.
+/// A hook's step, its run, and whether it is running.
 pub(in crate::store) struct Own {
     pub step: StepId,
     pub run: RunId,
@@ -228,7 +229,7 @@ pub(in crate::store) fn of_run(tx: &ReadTx, group: GroupId, run: RunId) -> Resul
     )
 }
 
-/// Deletes a hook that does not run, and takes it out of the counts of its hidden group.
+/// Deletes a hook that is not running, and removes it from the counts of its hidden group.
 pub(in crate::store) fn remove(tx: &WriteTx, group: GroupId, run: RunId, id: StepId) -> Result<()> {
     if tx.row("SELECT 1 FROM run WHERE id = ?1 AND ended IS NULL", [run.0], |_| Ok(()))?.is_some() {
         tx.sum(group.hooks(), |sums| sums.ended += 1);
@@ -252,7 +253,8 @@ pub(in crate::store) fn remove(tx: &WriteTx, group: GroupId, run: RunId, id: Ste
     Ok(())
 }
 
-/// Deletes hooks that tell of schedules and ended by then; a group's go with it. How many. Fewer than `limit`: no more are left.
+/// Deletes hooks of schedules that ended by then; the hooks of a group are deleted with it. Returns the number. Fewer
+/// than `limit` means that none are left.
 pub fn prune_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usize> {
     let ended = tx.rows(
         "SELECT id, first_step FROM run WHERE group_id = ?1 AND ended <= ?2 ORDER BY id LIMIT ?3",
@@ -263,7 +265,8 @@ pub fn prune_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usiz
     Ok(ended.len())
 }
 
-/// Gives the open hooks of a group, behind a step, its scope. Returns where to continue, None at the end; begin with step 0.
+/// Gives the open hooks of a group, after the step `after`, its scope. Returns where to continue; None at the end.
+/// Start with step 0.
 pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: StepId, limit: usize) -> Result<Option<StepId>> {
     let open = tx.rows(OPEN, params![group.hooks().0, after.0, limit as i64], |row| row.get(0).map(StepId))?;
     for id in &open {
@@ -275,7 +278,7 @@ pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: StepId, limit: usize) ->
 const OPEN: &str =
     "SELECT first_step FROM run WHERE group_id = ?1 AND ended IS NULL AND first_step > ?2 ORDER BY id LIMIT ?3";
 
-/// Due hooks of groups that have ended or that a user paused, and of schedules; each with its step.
+/// Due hooks of ended groups, of groups that a user paused, and of schedules, each with its step.
 pub(in crate::store) fn due_beside_work(tx: &ReadTx) -> Result<Vec<(Hook, StepId)>> {
     tx.rows(DUE_BESIDE_WORK, [], |row| Ok((read(row)?, StepId(row.get(8)?))))
 }

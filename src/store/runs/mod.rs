@@ -1,4 +1,4 @@
-//! Submissions: groups, runs, definitions, submit keys, hooks; and their removal.
+//! Submissions: groups, runs, definitions, submit keys and hooks; and how they are removed.
 
 pub(in crate::store) mod child_end;
 pub mod child_group;

@@ -1,8 +1,9 @@
-//! Retention: deletes ended groups with everything that belongs to them, in slices that hold the writer for milliseconds.
+//! Retention: deletes ended groups with everything that belongs to them, in slices that hold the writer for
+//! milliseconds.
 //!
-//! `begin` marks a group (phase 3) and so hides it, so a crash between two slices leaves no group that looks complete but is
-//! not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and those behind current
-//! documents (`kept_output`).
+//! `begin` marks a group (phase 3), which hides it. After a crash between two slices, no incomplete group is visible,
+//! and `unfinished` finds it again. Its submission key stays, and so do the files of commands and the files behind
+//! current documents (`kept_output`).
 //!
 //! SQLite only: JSON functions.
 
@@ -23,7 +24,7 @@ use crate::store::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// A group that retention may take.
+/// A group that can be pruned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Prunable {
     pub id: GroupId,
@@ -42,12 +43,12 @@ pub struct Removed {
     pub attempts: u64,
     pub logs: u64,
     pub hooks: u64,
-    /// Outputs whose files stay.
+    /// Outputs whose files are kept.
     pub kept: u64,
 }
 
-/// Groups that may be pruned once they are old enough: a hook that is due or running, or a lock of one of its steps, keeps a
-/// group. A group that a step started goes with the group of that step, which waits for it.
+/// Groups that can be pruned once they are old enough. A hook that is due or running, or a lock of one of its steps,
+/// prevents this. A child group is pruned together with its parent's group.
 const FREE: &str = formatcp!(
     "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE} AND g.id > 0
     AND NOT EXISTS (SELECT 1 FROM run_group h WHERE h.id = -g.id AND h.ended IS NULL)
@@ -79,13 +80,13 @@ fn status(failed: i64, cancelled: i64) -> Status {
     status::ended(failed > 0, cancelled > 0)
 }
 
-/// Groups that ended by then, those that ended first before the others.
+/// Groups that ended by then, oldest end first.
 pub fn ended_before(tx: &ReadTx, before: Timestamp, limit: usize) -> Result<Vec<Prunable>> {
     let sql = format!("{PRUNABLE} WHERE g.ended <= ?1 AND {FREE} ORDER BY g.ended, g.id LIMIT ?2");
     tx.rows(&sql, params![before.0, limit as i64], read)
 }
 
-/// A group by its id, if it can be pruned; why it can't be is an error.
+/// A group by id, if it can be pruned; otherwise the error says why not.
 pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
     let sql = format!("{PRUNABLE} WHERE g.id = ?1 AND {FREE}");
     if let Some(found) = tx.row(&sql, [id.0], read)? {
@@ -122,7 +123,7 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     )
 }
 
-/// Hides a group. False: it does not exist, was re-opened, or still has work to do.
+/// Hides a group. False: it does not exist, was reopened, or still has work to do.
 pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let sql = format!("UPDATE run_group AS g SET phase = {PHASE_PRUNING} WHERE g.id = ?1 AND {FREE}");
     if tx.execute(&sql, [id.0])? == 0 {
@@ -136,7 +137,7 @@ pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether the files of commands are kept.
+/// Whether to keep the files of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outputs {
     Keep,
@@ -153,7 +154,7 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
     slice_within(tx, id, outputs, limit, &mut Budget::of(limit), removed)
 }
 
-/// The groups that its steps started go first.
+/// Child groups are removed first.
 fn slice_within(
     tx: &WriteTx,
     id: GroupId,
@@ -195,7 +196,7 @@ fn slice_within(
     }
     tx.execute("DELETE FROM collect WHERE group_id = ?1", [id.0])?;
     if tx.execute("DELETE FROM child_group WHERE group_id = ?1", [id.0])? > 0 {
-        // No step has this number again.
+        // The number is never used for another step.
         tx.execute("DELETE FROM submit_key WHERE group_id = ?1", [id.0])?;
     }
     for id in [id, id.hooks()] {
@@ -205,7 +206,7 @@ fn slice_within(
     Ok(false)
 }
 
-/// False: the budget is spent, and some are left.
+/// Returns false if the budget is used up and some are left.
 fn remove_runs(
     tx: &WriteTx,
     group: GroupId,
@@ -221,7 +222,7 @@ fn remove_runs(
     Ok(true)
 }
 
-/// A run to delete, its steps first.
+/// A run to delete. Its steps are deleted first.
 struct RunOf {
     id: i64,
     group: i64,
@@ -285,7 +286,7 @@ fn remove_run(tx: &WriteTx, run: &RunOf, outputs: Outputs, budget: &mut Budget, 
     Ok(true)
 }
 
-/// The reason to keep the files of an output when its step is deleted.
+/// Why the files of an output are kept when its step is deleted.
 fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Option<KeepReason>> {
     if !output::has_files(tx, output)? {
         return Ok(None);
@@ -318,7 +319,7 @@ fn origin(tx: &WriteTx, run: &RunOf, step: i64, no: i64, ended: i64) -> Result<O
     Ok(Origin { step, run: run.id, group: run.group, name, item, ended })
 }
 
-/// One row at a time: what an attempt printed can be large.
+/// One row at a time, because the output of an attempt can be large.
 fn remove_attempts(tx: &WriteTx, step: i64, budget: &mut Budget, removed: &mut Removed) -> Result<bool> {
     const PAGE: i64 = 200;
     loop {
@@ -354,7 +355,8 @@ fn remove_attempts(tx: &WriteTx, step: i64, budget: &mut Budget, removed: &mut R
     }
 }
 
-/// Removes rows of the history from its beginning, as long as they are that old; how many. 0: no more.
+/// Deletes rows from the beginning of the history that are older than this. Returns the number; 0 means that none are
+/// left.
 pub fn events_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usize> {
     let mut budget = Budget::of(limit);
     let rows = tx.rows("SELECT seq, at FROM event_batch ORDER BY seq LIMIT ?1", [limit as i64], |row| {

@@ -14,7 +14,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// Steps of a run that just ended, and how.
+/// Steps of a run that just ended, and how they ended.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Ended {
     pub steps: i64,
@@ -22,9 +22,10 @@ pub(in crate::store) struct Ended {
     pub cancelled: bool,
 }
 
-/// Counts ended steps of a run; ends the run with its last one.
+/// Counts ended steps of a run, and ends the run with its last step.
 ///
-/// A chain is not counted: it ends with its last step, its first failure, or its cancellation. `no` is the step that ended.
+/// A chain is not counted: it ends with its last step, its first failure, or its cancellation. `no` is the step that
+/// ended.
 pub(in crate::store) fn steps_ended(
     tx: &WriteTx,
     run: RunId,
@@ -63,7 +64,7 @@ pub(in crate::store) fn steps_ended(
 pub(in crate::store) const END_CHAIN: &str =
     "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL";
 
-/// Ends a chain that has no open step left, with the status that its steps give. Idempotent.
+/// Ends a chain without open steps. Its steps determine its status. Idempotent.
 pub(in crate::store) fn end_chain(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
     let (failed, cancelled) = counts(tx, run)?;
     let changed = tx.execute(END_CHAIN, params![run.0, failed, cancelled, tx.now().0])?;
@@ -86,13 +87,13 @@ fn run_ended(tx: &WriteTx, run: RunId, group: GroupId, failed: bool, cancelled: 
     Ok(())
 }
 
-/// A step of a run that had completed is open again. For DAGs only: a chain is not counted.
+/// A completed step of a run was reopened. Only for DAGs, because chains are not counted.
 pub(in crate::store) fn one_more(tx: &WriteTx, run: RunId) -> Result<()> {
     tx.execute("UPDATE run SET unfinished = unfinished + 1 WHERE id = ?1", [run.0])?;
     Ok(())
 }
 
-/// (failed, cancelled) steps of a run.
+/// The numbers of failed and cancelled steps of a run.
 pub(in crate::store) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
     let found = tx.row(
         formatcp!(
@@ -107,7 +108,7 @@ pub(in crate::store) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
     Ok(found.unwrap_or((0, 0)))
 }
 
-/// The first step of a run, and the id behind its last one.
+/// The first step of a run, and the id after its last one.
 pub(in crate::store) fn step_range(tx: &ReadTx, run: RunId) -> Result<Option<(StepId, StepId)>> {
     tx.row(
         "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
@@ -117,7 +118,7 @@ pub(in crate::store) fn step_range(tx: &ReadTx, run: RunId) -> Result<Option<(St
     )
 }
 
-/// Whether the group has put the first steps of a run in place.
+/// Whether the group has placed the first steps of a run.
 pub(in crate::store) fn is_opened(tx: &ReadTx, run: RunId) -> Result<bool> {
     let opened = tx.row(
         formatcp!(
@@ -130,7 +131,7 @@ pub(in crate::store) fn is_opened(tx: &ReadTx, run: RunId) -> Result<bool> {
     Ok(opened.unwrap_or(false))
 }
 
-/// Steps of a run that are not terminal.
+/// The steps of a run that have not ended.
 pub(in crate::store) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec<StepId>> {
     tx.rows(
         formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < {STEP_COMPLETED}"),
@@ -139,7 +140,7 @@ pub(in crate::store) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> 
     )
 }
 
-/// Runs of a group that failed or were cancelled, behind a run.
+/// Runs of a group that failed or were cancelled, after a run.
 pub fn lost(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<RunId>> {
     tx.rows(
         "SELECT id FROM run WHERE group_id = ?1 AND id > ?2 AND failed + cancelled > 0 AND ended IS NOT NULL

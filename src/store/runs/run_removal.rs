@@ -1,5 +1,5 @@
-//! Deleting one run that has ended, with everything that belongs to it: steps, attempts, their output, hooks, and outputs that
-//! no other run uses. `prune` removes whole groups.
+//! Deletes one ended run with everything that belongs to it: steps, attempts, logs, hooks, and outputs that no other
+//! run uses. `prune` removes whole groups.
 //!
 //! SQLite only: JSON functions.
 
@@ -24,8 +24,8 @@ pub(in crate::store) struct Gone {
     pub history: i64,
 }
 
-/// Deletes a run and takes it out of its group's counts. `uncached`: also removes its cached results. `files` gets the
-/// artifacts that nothing refers to any longer.
+/// Deletes a run and subtracts it from its group's counts. `uncached` also deletes its cached results. `files` receives
+/// the artifacts that are no longer referenced.
 pub(in crate::store) fn remove(
     tx: &WriteTx,
     run: RunId,
@@ -72,7 +72,7 @@ pub(in crate::store) fn remove(
     Ok(gone)
 }
 
-/// Deletes the hooks of a run. One that runs is a conflict.
+/// Deletes the hooks of a run. A running hook is a conflict.
 fn remove_hooks(tx: &WriteTx, group: GroupId, run: RunId) -> Result<()> {
     for hook in hook::of_run(tx, group, run)? {
         if hook.runs {
@@ -101,14 +101,14 @@ fn give_up(tx: &WriteTx, output: OutputId, files: &mut Vec<ArtifactHash>) -> Res
     Ok(())
 }
 
-/// Deletes the row of an artifact that nothing refers to any longer.
+/// Deletes the row of an artifact that is no longer referenced.
 pub(in crate::store) fn forget_artifact(tx: &WriteTx, id: ArtifactId, files: &mut Vec<ArtifactHash>) -> Result<()> {
     let hash = tx.row("SELECT hash FROM artifact WHERE id = ?1", [id.0], |row| row.get(0).map(ArtifactHash))?;
     artifact::forget_unused(tx, id)?;
     collect(tx, hash.map(|it| (id, it)).into_iter().collect(), files)
 }
 
-/// Adds those whose rows are gone.
+/// Adds the artifacts whose rows were deleted.
 fn collect(tx: &WriteTx, artifacts: Vec<(ArtifactId, ArtifactHash)>, files: &mut Vec<ArtifactHash>) -> Result<()> {
     for (id, hash) in artifacts {
         if tx.row("SELECT 1 FROM artifact WHERE id = ?1", [id.0], |_| Ok(()))?.is_none() {

@@ -1,4 +1,4 @@
-//! Tables `schedule` and `firing`: workflows that start by themselves, and the outcome of each of their instants.
+//! Tables `schedule` and `firing`: workflows that start automatically, and the outcome of each instant.
 
 use crate::model::code::FIRING_COLLECTING;
 use crate::model::{DefinitionId, EventKind, FiringState, GroupId, Timestamp};
@@ -11,7 +11,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// Firings of one schedule that are kept.
+/// How many firings of one schedule are kept.
 const KEPT: i64 = 100;
 
 /// A schedule to add, or to replace the one of the same name.
@@ -99,8 +99,8 @@ fn read_firing(row: &Row) -> Result<FiringRow> {
     })
 }
 
-/// Adds a schedule, whose first instant comes after `now`. One of the same name is replaced, and goes on from where it was unless
-/// its times changed. True: it is new.
+/// Adds a schedule; its first instant comes after `now`. A schedule with the same name is replaced, and continues where
+/// it was unless its times changed. True: it is new.
 pub fn put(tx: &WriteTx, new: &NewSchedule, due: Option<Timestamp>) -> Result<bool> {
     let before = find(tx, &new.name)?;
     let keeps = before.as_ref().is_some_and(|it| it.spec == new.spec);
@@ -129,23 +129,23 @@ pub fn get(tx: &ReadTx, name: &str) -> Result<ScheduleRow> {
     find(tx, name)?.ok_or_else(|| Error::not_found(format!("schedule `{name}`")))
 }
 
-/// The schedule of this number.
+/// The schedule with this id.
 pub fn of_id(tx: &ReadTx, id: i64) -> Result<ScheduleRow> {
     let found = tx.row(&format!("SELECT {COLUMNS} FROM schedule WHERE id = ?1"), [id], read)?;
     found.ok_or_else(|| Error::not_found("the schedule, which was removed,"))
 }
 
-/// The same, if it is there.
+/// The schedule with this id, if it exists.
 pub fn by_id(tx: &ReadTx, id: i64) -> Result<Option<ScheduleRow>> {
     tx.row(&format!("SELECT {COLUMNS} FROM schedule WHERE id = ?1"), [id], read)
 }
 
-/// All schedules by their names.
+/// All schedules, by name.
 pub fn all(tx: &ReadTx) -> Result<Vec<ScheduleRow>> {
     tx.rows(&format!("SELECT {COLUMNS} FROM schedule ORDER BY name"), [], read)
 }
 
-/// When the next one fires.
+/// When the next schedule fires.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     tx.row("SELECT due FROM schedule WHERE due IS NOT NULL ORDER BY due LIMIT 1", [], |row| row.get(0).map(Timestamp))
 }
@@ -185,10 +185,10 @@ pub fn collecting(tx: &ReadTx) -> Result<Vec<(ScheduleRow, FiringRow)>> {
     Ok(found)
 }
 
-/// Records the outcome of an instant. If it was missed or failed, an event reports it, and it remains the schedule's problem
-/// until the next instant starts. False: it was already recorded.
+/// Records the outcome of an instant. A missed or failed instant is reported as an event and stays the schedule's
+/// problem until the next instant starts. False: it was already recorded.
 ///
-/// `alerts`: the definition whose hooks tell of it beside those of the workflow.
+/// `alerts` is the definition whose hooks apply in addition to those of the workflow.
 pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow, alerts: Option<DefinitionId>) -> Result<bool> {
     let before = tx.row(
         "SELECT state, group_id FROM firing WHERE schedule_id = ?1 AND instant = ?2",
@@ -235,7 +235,7 @@ pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow, alerts: Op
     Ok(true)
 }
 
-/// Records that every instant up to `cursor` has been handled, `missed` of them without firing. False: another process was
+/// Records that every instant up to `cursor` was handled; `missed` of them did not fire. False: another process was
 /// faster.
 pub fn advance(
     tx: &WriteTx,
@@ -252,7 +252,7 @@ pub fn advance(
     Ok(changed == 1)
 }
 
-/// A schedule that can't be read does not fire until it is added again.
+/// Stops a schedule that can't be read, until it is added again.
 pub fn stop(tx: &WriteTx, schedule: &ScheduleRow, problem: &str, alerts: Option<DefinitionId>) -> Result<()> {
     tx.execute(
         "UPDATE schedule SET due = NULL, problem = ?2 WHERE id = ?1 AND cursor = ?3",
@@ -262,7 +262,7 @@ pub fn stop(tx: &WriteTx, schedule: &ScheduleRow, problem: &str, alerts: Option<
     event::schedule_missed(tx, schedule.id, definitions, None, format!("{}: {problem}", schedule.name))
 }
 
-/// Stops it from firing. False: it is already paused.
+/// Pauses a schedule. False: it is already paused.
 pub fn pause(tx: &WriteTx, name: &str) -> Result<bool> {
     let row = get(tx, name)?;
     let changed = tx.execute("UPDATE schedule SET paused = 1, due = NULL WHERE id = ?1 AND paused = 0", [row.id])?;
@@ -272,7 +272,7 @@ pub fn pause(tx: &WriteTx, name: &str) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Lets it fire again, from now on: times during the pause are not caught up. False: it is not paused.
+/// Resumes a schedule. Instants during the pause are not caught up. False: it is not paused.
 pub fn resume(tx: &WriteTx, name: &str, due: Option<Timestamp>) -> Result<bool> {
     let row = get(tx, name)?;
     let changed = tx.execute(
@@ -286,7 +286,7 @@ pub fn resume(tx: &WriteTx, name: &str, due: Option<Timestamp>) -> Result<bool> 
     Ok(changed == 1)
 }
 
-/// Removes a schedule with the record of its firings; the groups that it started stay.
+/// Deletes a schedule and its firings. The groups that it started stay.
 pub fn remove(tx: &WriteTx, name: &str) -> Result<()> {
     let row = get(tx, name)?;
     tx.execute("DELETE FROM firing WHERE schedule_id = ?1", [row.id])?;

@@ -11,7 +11,7 @@ use crate::store::{
 pub struct Found {
     pub group: GroupId,
     pub content: [u8; 32],
-    /// How the group had ended when it was pruned; None while it is there.
+    /// How the group had ended when it was pruned. None while it exists.
     pub ended_as: Option<Status>,
 }
 
@@ -30,7 +30,7 @@ pub(in crate::store) fn insert(tx: &WriteTx, key: &str, content: &[u8; 32], grou
     Ok(())
 }
 
-/// Notes how the group of a key had ended; the group goes, the key stays.
+/// Records how the group of a key ended. The group is deleted; the key stays.
 pub(in crate::store) fn group_gone(tx: &WriteTx, group: GroupId, ended_as: Status) -> Result<()> {
     tx.execute("UPDATE submit_key SET ended_as = ?2 WHERE group_id = ?1", params![group.0, ended_as.name()])?;
     Ok(())

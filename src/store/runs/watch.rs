@@ -1,4 +1,4 @@
-//! Tables `watch` and `watched_file`: directories whose files start workflows, and the files that were dealt with.
+//! Tables `watch` and `watched_file`: directories whose files start workflows, and the files that were already handled.
 
 use crate::decide::watch::FileVersion;
 use crate::model::code::FIRING_COLLECTING;
@@ -27,16 +27,16 @@ pub struct WatchRow {
     pub schedule: ScheduleRow,
 }
 
-/// A file by its path below the directory.
+/// A file, by its path relative to the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchedFile {
     pub path: String,
     pub version: FileVersion,
 }
 
-/// Begins to watch for a schedule, or notes that the schedule has changed. What is known of the files is kept, unless the directory
-/// is another one. existing: whether files that are there already count as having come; they are not asked about again while the
-/// `same` files are meant.
+/// Starts a watch for a schedule, or records that the schedule changed. The known files are kept unless the directory
+/// is different. `existing`: whether files that already exist count as new. If the `same` files match as before, this
+/// is not decided again.
 pub fn put(tx: &WriteTx, schedule: i64, directory: &str, existing: bool, same: bool) -> Result<()> {
     let kept = tx.execute(
         "UPDATE watch SET revision = revision + 1, complete = min(complete, ?3) WHERE schedule_id = ?1 AND directory = ?2",
@@ -52,13 +52,13 @@ pub fn put(tx: &WriteTx, schedule: i64, directory: &str, existing: bool, same: b
     Ok(())
 }
 
-/// A schedule of times watches nothing. The files that were known go in slices: see `orphan`.
+/// Ends the watch of a schedule that now fires by time. Its known files are deleted in slices; see `orphan`.
 pub fn end(tx: &WriteTx, schedule: i64) -> Result<()> {
     tx.execute("DELETE FROM watch WHERE schedule_id = ?1", [schedule])?;
     Ok(())
 }
 
-/// A change that a process that watches must notice.
+/// Marks a change that the watching process must notice.
 pub fn touch(tx: &WriteTx, name: &str) -> Result<()> {
     tx.execute(
         "UPDATE watch SET revision = revision + 1 WHERE schedule_id = (SELECT id FROM schedule WHERE name = ?1)",
@@ -67,7 +67,7 @@ pub fn touch(tx: &WriteTx, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// All of them.
+/// All watches.
 pub fn all(tx: &ReadTx) -> Result<Vec<WatchRow>> {
     let read = |row: &Row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
     let rows = tx.rows("SELECT id, schedule_id, directory, complete, revision FROM watch ORDER BY id", [], read)?;
@@ -87,14 +87,14 @@ pub fn stamp(tx: &ReadTx) -> Result<[i64; 3]> {
     Ok(stamp.unwrap_or_default())
 }
 
-/// The watch of a schedule: its number, its directory, and whether the files that were there are known.
+/// The watch of a schedule: its id, its directory, and whether the initially existing files are recorded.
 pub fn of_schedule(tx: &ReadTx, schedule: i64) -> Result<Option<(i64, String, bool)>> {
     tx.row("SELECT id, directory, complete FROM watch WHERE schedule_id = ?1", [schedule], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })
 }
 
-/// How many files are known.
+/// The number of known files.
 pub fn count(tx: &ReadTx, watch: i64) -> Result<i64> {
     let count = tx.row("SELECT count(*) FROM watched_file WHERE watch_id = ?1", [watch], |row| row.get(0))?;
     Ok(count.unwrap_or(0))
@@ -103,7 +103,7 @@ pub fn count(tx: &ReadTx, watch: i64) -> Result<i64> {
 pub(in crate::store) const KNOWN_AFTER: &str =
     "SELECT path, size, mtime, inode FROM watched_file WHERE watch_id = ?1 AND path > ?2 ORDER BY path LIMIT ?3";
 
-/// Known files after a path, in the order of their paths.
+/// Known files after a path, sorted by path.
 pub fn known_after(tx: &ReadTx, watch: i64, after: &str, limit: usize) -> Result<Vec<WatchedFile>> {
     tx.rows(KNOWN_AFTER, params![watch, after, limit as i64], read_file)
 }
@@ -116,12 +116,12 @@ fn read_file(row: &Row) -> Result<WatchedFile> {
 pub(in crate::store) const KNOWN: &str =
     "SELECT path, size, mtime, inode FROM watched_file WHERE watch_id = ?1 AND path = ?2";
 
-/// The version of a file that was dealt with.
+/// The handled version of a file.
 pub fn known(tx: &ReadTx, watch: i64, path: &str) -> Result<Option<FileVersion>> {
     tx.row(KNOWN, params![watch, path], |row| Ok(read_file(row)?.version))
 }
 
-/// Takes files as known that were there before the watch, unless they are known; at most `SLICE`.
+/// Records files that existed before the watch, unless they are already known; at most `SLICE`.
 pub fn add_existing(tx: &WriteTx, watch: i64, files: &[WatchedFile]) -> Result<()> {
     for it in files {
         tx.execute(
@@ -133,21 +133,21 @@ pub fn add_existing(tx: &WriteTx, watch: i64, files: &[WatchedFile]) -> Result<(
     Ok(())
 }
 
-/// The files that were there before the watch are known.
+/// Records that all files that existed before the watch are known.
 pub fn complete(tx: &WriteTx, watch: i64) -> Result<()> {
     tx.execute("UPDATE watch SET complete = 1, revision = revision + 1 WHERE id = ?1 AND complete = 0", [watch])?;
     Ok(())
 }
 
-/// A moment for a new burst, after all earlier ones of its schedule.
+/// A time for a new burst, later than all earlier bursts of its schedule.
 pub fn next_burst(tx: &ReadTx, schedule: i64, now: Timestamp) -> Result<Timestamp> {
     let last =
         tx.row("SELECT max(instant) FROM firing WHERE schedule_id = ?1", [schedule], |row| row.get::<Option<i64>>(0))?;
     Ok(Timestamp(now.0.max(last.flatten().map_or(0, |it| it + 1))))
 }
 
-/// Notes that these files belong to a burst, which is to be submitted; at most `SLICE`. False: the watch is paused, gone or another
-/// by now, and nothing was written.
+/// Assigns these files to a burst that is about to be submitted; at most `SLICE`. False: the watch is paused, gone or
+/// changed, and nothing was written.
 pub fn gather(tx: &WriteTx, watch: &WatchRow, burst: Timestamp, files: &[WatchedFile]) -> Result<bool> {
     let open = tx.execute(
         formatcp!(
@@ -172,7 +172,7 @@ pub fn gather(tx: &WriteTx, watch: &WatchRow, burst: Timestamp, files: &[Watched
     Ok(true)
 }
 
-/// A burst that was gathered, perhaps in part, and of which nobody has noted that it started.
+/// A burst that was gathered, at least in part, and not yet recorded as started.
 pub fn open_burst(tx: &ReadTx, schedule: i64) -> Result<Option<Timestamp>> {
     tx.row(
         formatcp!(
@@ -183,7 +183,7 @@ pub fn open_burst(tx: &ReadTx, schedule: i64) -> Result<Option<Timestamp>> {
     )
 }
 
-/// The files of a burst after a path, in the order of their paths. Reads all known files after it to find them.
+/// The files of a burst after a path, sorted by path. Reads all known files after that path.
 pub fn of_burst(tx: &ReadTx, watch: i64, burst: Timestamp, after: &str, limit: usize) -> Result<Vec<WatchedFile>> {
     tx.rows(
         "SELECT path, size, mtime, inode FROM watched_file WHERE watch_id = ?1 AND path > ?2 AND burst = ?3
@@ -193,7 +193,7 @@ pub fn of_burst(tx: &ReadTx, watch: i64, burst: Timestamp, after: &str, limit: u
     )
 }
 
-/// Forgets files that are gone, or that were noted for a burst that did not start; at most `SLICE`.
+/// Deletes files that are gone, or whose burst did not start; at most `SLICE`.
 pub fn forget(tx: &WriteTx, watch: i64, paths: &[String]) -> Result<()> {
     for path in paths {
         tx.execute("DELETE FROM watched_file WHERE watch_id = ?1 AND path = ?2", params![watch, path])?;
@@ -201,7 +201,8 @@ pub fn forget(tx: &WriteTx, watch: i64, paths: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What keeps a watch from seeing files, or from starting its workflow; empty: nothing. False: that was said already.
+/// Records what prevents a watch from seeing files or starting its workflow; empty if nothing does. False: it was
+/// already recorded.
 pub fn set_problem(tx: &WriteTx, watch: &WatchRow, problem: &str) -> Result<bool> {
     let changed = tx.execute(
         "UPDATE schedule SET problem = ?2 WHERE id = ?1 AND problem <> ?2",
@@ -214,7 +215,7 @@ pub fn set_problem(tx: &WriteTx, watch: &WatchRow, problem: &str) -> Result<bool
     Ok(changed == 1)
 }
 
-/// The watch of which known files are left although it is gone.
+/// A deleted watch that still has known files.
 pub fn orphan(tx: &ReadTx) -> Result<Option<i64>> {
     let mut last = 0;
     loop {
@@ -230,7 +231,7 @@ pub fn orphan(tx: &ReadTx) -> Result<Option<i64>> {
     }
 }
 
-/// Removes known files of a watch that is gone. False: none is left.
+/// Deletes known files of a deleted watch. False: none are left.
 pub fn sweep(tx: &WriteTx, watch: i64) -> Result<bool> {
     let removed = tx.execute(
         "DELETE FROM watched_file WHERE watch_id = ?1 AND NOT EXISTS (SELECT 1 FROM watch WHERE id = ?1)
