@@ -1,4 +1,4 @@
-//! Copies of the whole database: taken while others write, and made into an engine of their own.
+//! Copies of the whole database, taken while other processes write, and turned into an engine of their own.
 
 use crate::model::code::{HOLDER_STEP, PHASE_LIVE};
 use crate::model::{GroupId, KeyId, WorkerId};
@@ -18,16 +18,17 @@ use rusqlite::{
 use serde::Serialize;
 use std::{path::Path, time::Duration};
 
-/// Pages that are copied between two calls of `go_on`.
+/// How many pages are copied between two calls of `go_on`.
 const PAGES: i32 = 1_000;
 
-/// By how much a restore, or the sight of a loss, raises the token counter: more than an engine gives out in a hundred years of a thousand a second.
+/// How far a restore, or the detection of a loss, raises the token counter. A thousand tokens a second for a hundred
+/// years are fewer.
 pub(in crate::store) const LEAP: i64 = 1 << 42;
 
-/// Copies the state of one moment into a new file, which is complete without a log. False: asked to stop.
+/// Copies one consistent state into a new file, which needs no log. False: asked to stop.
 ///
-/// The one place where a read transaction stays open for long: without it every commit of another process would make the
-/// copy restart. The log grows by the commits made meanwhile, and is bounded again afterwards.
+/// This is the only place where a read transaction stays open for long. Without it, every commit of another process
+/// would restart the copy. Meanwhile the log grows, and shrinks again afterwards.
 pub(in crate::store) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     let from = from.transaction()?;
     from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -43,7 +44,7 @@ pub(in crate::store) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() 
             }
         }
     }
-    // One file, without a log beside it.
+    // A single file, without a log.
     target.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))?;
     Ok(true)
 }
@@ -64,19 +65,19 @@ pub fn read_copy<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Res
     work(&ReadTx::new(&tx))
 }
 
-/// The name of this engine; another one after a restore.
+/// The id of this engine, which changes with a restore.
 pub fn engine_id(tx: &ReadTx) -> Result<String> {
     tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?.ok_or_else(|| Error::not_found("engine"))
 }
 
-/// Every vector database that a document is in, by its path.
+/// The paths of all vector databases that contain a document.
 pub fn vector_databases(tx: &ReadTx) -> Result<Vec<String>> {
     tx.rows("SELECT DISTINCT database FROM document ORDER BY database", [], |row| row.get(0))
 }
 
-/// Makes a restored copy an engine of its own: another name, tokens that were never issued, no process that builds a
-/// group or holds a lock, and no path beyond its own home. Its workers' steps are given back by `reap`. Returns what the copy
-/// named elsewhere.
+/// Turns a restored copy into an engine of its own: a new id, tokens that were never issued, no process that builds a
+/// group or holds a lock, and no path outside its own home. `reap` then gives back the steps of its workers. Returns
+/// the references to places outside the home.
 pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<Elsewhere> {
     let mut id = [0u8; 16];
     getrandom::fill(&mut id).map_err(|error| Error::Sqlite { reason: format!("no randomness: {error}") })?;
@@ -94,7 +95,7 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<Elsewhere> 
     restored::settle_paths(tx, old_home, new_home)
 }
 
-/// Locks of steps whose worker had fallen silent in the copied home: no file lock of this home belongs to them.
+/// Removes the locks of steps whose worker had fallen silent in the copied home. They have no file lock in this home.
 pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
     let held = tx.rows(
         "SELECT key_id FROM resource_lock k WHERE NOT EXISTS
@@ -118,8 +119,8 @@ pub struct OpenGroup {
     pub runs: i64,
 }
 
-/// Every group that continues by itself: it has not ended, and no user paused it. One that waits for a server continues when
-/// the server answers.
+/// Every group that continues on its own: it has not ended and was not paused by a user. A group that waits for a
+/// server continues when the server answers.
 pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
     tx.rows(
         formatcp!(

@@ -19,7 +19,7 @@ use std::{
 const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(20);
 
-/// An answer that waits for the COMMIT, with the request to run again by itself if the batch fails.
+/// An answer that waits for the COMMIT. It includes the request, which runs again alone if the batch fails.
 pub(in crate::store) struct Done {
     pub outcome: Result<Answer>,
     pub again: Option<Request>,
@@ -93,7 +93,7 @@ fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
     })
 }
 
-/// Runs a closure under its savepoint. The inner result is that of the closure: its writes are kept, or undone if it failed.
+/// Runs a closure in its own savepoint. The inner result is that of the closure; on an error, its writes are undone.
 /// The outer error means that the savepoint itself failed, so the content of the transaction is unknown.
 fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     let Some(work) = work else { return Ok(Err(Error::Aborted)) };
@@ -114,8 +114,8 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
         Err(error) => {
             tx.execute("ROLLBACK TO closure", [])?;
             tx.execute("RELEASE closure", [])?;
-            // The closure's changes in memory may no longer match the database, so reload it; keep the earlier events of this
-            // batch.
+            // The closure's changes in memory may no longer match the database. Reload it, but keep the earlier events
+            // of this batch.
             let mut fresh = Memory::load(tx)?;
             let mut memory = tx.memory();
             fresh.events = std::mem::take(&mut memory.events);

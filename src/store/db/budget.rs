@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Well within the promised 100 ms, with the commit.
+/// Together with the commit, well within the promised 100 ms.
 const TIME: Duration = Duration::from_millis(10);
 
-/// Rows that a slice may still write, and the time until which.
+/// How many rows a slice may still write, and until when.
 #[derive(Debug)]
 pub(in crate::store) struct Budget {
     rows: usize,
@@ -22,7 +22,7 @@ impl Budget {
         Budget { rows: usize::MAX, until: Instant::now() + Duration::from_secs(3600) }
     }
 
-    /// Takes this many rows. False: the slice ends before them. The first rows of a slice are always granted.
+    /// Uses up this many rows. False: the slice must end first. The first rows of a slice are always granted.
     pub(in crate::store) fn spend(&mut self, rows: usize) -> bool {
         if self.rows == 0 || Instant::now() >= self.until {
             self.rows = 0;

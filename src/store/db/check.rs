@@ -1,4 +1,4 @@
-//! The invariants of the layout, verified on any database. `windlass doctor` and every test ask here.
+//! Checks the invariants of any database. `windlass doctor` and every test use it.
 
 use crate::decide::flow::{self, End};
 use crate::model::code::{
@@ -10,11 +10,11 @@ use crate::store::{error::Result, params::params, tx::ReadTx};
 use const_format::formatcp;
 use std::collections::{HashMap, hash_map::Entry};
 
-/// The maximum number of reported findings of one kind.
+/// The most findings of one kind that are reported.
 const FINDINGS: usize = 20;
 const PAGE: i64 = 1000;
 
-/// All problems, for people; empty if there are none. Reads every live row: seconds for a million steps.
+/// All problems, in words; empty if there are none. Reads every live row, which takes seconds for a million steps.
 pub fn check(tx: &ReadTx) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (what, sql) in RULES {
@@ -25,7 +25,7 @@ pub fn check(tx: &ReadTx) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// What SQLite itself finds wrong: damaged pages, indexes that disagree with their tables, dangling references.
+/// Problems that SQLite itself finds: damaged pages, indexes that disagree with their tables, dangling references.
 pub fn integrity(tx: &ReadTx) -> Result<Vec<String>> {
     let mut found = tx.rows("PRAGMA integrity_check", [], |row| row.get::<String>(0))?;
     found.retain(|it| it != "ok");
@@ -35,7 +35,7 @@ pub fn integrity(tx: &ReadTx) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// How many rows each table has, by name.
+/// The number of rows in each table, by name.
 pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
     let count = |name: String| {
@@ -45,7 +45,7 @@ pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
     tx.rows(tables, [], |row| row.get::<String>(0))?.into_iter().map(count).collect()
 }
 
-/// Rules that one query each can check; a row is a finding's subject.
+/// Rules that a single query can check. Each row it returns is a finding.
 const RULES: &[(&str, &str)] = &[
     (
         "is in `ready` with other values than its step has",
@@ -305,7 +305,7 @@ struct RunRow {
     failed: i64,
     cancelled: i64,
     ended: bool,
-    /// Its group has put its first steps in place.
+    /// Whether its group has placed its first steps.
     opened: bool,
 }
 
@@ -362,7 +362,7 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
             for problem in problems_of_run(run, shape, &steps) {
                 found.push(format!("r{}: {problem}", run.id));
             }
-            // Else what is missing is the finding, and no step is where the graph has it.
+            // Otherwise the missing steps are the finding, and step numbers do not match the graph.
             if steps.len() == shape.steps.len() {
                 let ends = flow::ends(shape, &facts(&steps));
                 let problem = |step: &StepFacts| {

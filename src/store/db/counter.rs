@@ -1,4 +1,4 @@
-//! Table `counter`: numbers that only grow, so that no token and no name is ever given out twice.
+//! Table `counter`: numbers that only grow, so that no token and no id is ever issued twice.
 
 use crate::store::{
     error::{Error, Result},
@@ -18,12 +18,12 @@ impl Counter {
         self.value
     }
 
-    /// Leaves a gap, which nothing will ever be given out of.
+    /// Leaves a gap of numbers that are never issued.
     pub(in crate::store) fn leap(&mut self, by: i64) {
         self.value += by;
     }
 
-    /// The number given out last.
+    /// The number issued last.
     pub(in crate::store) fn current(&self) -> i64 {
         self.value
     }
@@ -44,12 +44,12 @@ impl Counters {
         [(1, &mut self.token), (2, &mut self.group), (3, &mut self.run), (4, &mut self.step), (5, &mut self.output)]
     }
 
-    /// (row, value) of each that is not written yet.
+    /// (row, value) of each counter that is not written yet.
     pub(in crate::store) fn moved(&mut self) -> [Option<(i64, i64)>; 5] {
         self.all().map(|(id, it)| (it.value != it.written).then_some((id, it.value)))
     }
 
-    /// All of them are.
+    /// Marks all counters as written.
     pub(in crate::store) fn written(&mut self) {
         for (_, counter) in self.all() {
             counter.written = counter.value;
@@ -57,7 +57,7 @@ impl Counters {
     }
 }
 
-/// The counters as they were written last.
+/// The counters as last written.
 pub(in crate::store) fn load(tx: &ReadTx) -> Result<Counters> {
     let mut counters = Counters::default();
     for (id, counter) in counters.all() {

@@ -11,7 +11,7 @@ use crate::store::{
 use rusqlite::Connection;
 use std::{fmt, path::PathBuf, sync::Arc};
 
-/// A number this far above its counter is damage, not a number that was issued.
+/// A number this far above its counter is damage. It was not issued.
 const FARTHEST: i64 = 1 << 44;
 
 /// The kind of object that a number identifies.

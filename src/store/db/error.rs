@@ -1,4 +1,4 @@
-//! The errors of the engine database, worded for people.
+//! The errors of the engine database, in words for people.
 
 use crate::{
     model::{Kind, WorkerId},
@@ -40,7 +40,7 @@ pub enum Error {
     Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
     #[error("failed to {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    /// Another request of the same transaction failed; nothing of this one was written.
+    /// Another request in the same transaction failed. Nothing of this one was written.
     #[error("the transaction was rolled back because another request in it failed")]
     Aborted,
     #[error("the database is closed: windlass is stopping")]
@@ -72,7 +72,7 @@ fn busy(holder: &Option<u32>, waited_ms: u64) -> String {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::NotFound { .. } => Kind::NotFound,
@@ -143,7 +143,8 @@ impl Error {
         matches!(self, Error::DiskFull { .. } | Error::Busy { .. } | Error::Aborted) || Shortage::behind(self).is_some()
     }
 
-    /// Whether the whole shared transaction is gone, so that further statements would run outside a transaction.
+    /// Whether the whole shared transaction was rolled back, so that further statements would run outside a
+    /// transaction.
     pub(in crate::store) fn ends_transaction(&self) -> bool {
         matches!(
             self,
@@ -175,11 +176,11 @@ impl Error {
     }
 }
 
-/// Words an SQLite error; `Poisoned` for a failed fsync, after which nothing may be acknowledged.
+/// Converts an SQLite error. A failed fsync becomes `Poisoned`, after which nothing may be acknowledged.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode::*;
-        // The code of the system call that failed: SQLite keeps it to itself.
+        // The error code of the failed system call, which SQLite does not pass on.
         let short = Shortage::of(&io::Error::last_os_error());
         let path = PathBuf::from("engine.db");
         let reason = without_sql(&error);

@@ -1,4 +1,4 @@
-//! The handle that everyone else holds: asks the writer thread, reads through the pool.
+//! The handle to the store: it sends requests to the writer thread and reads through the pool.
 
 use crate::store::{
     daemon,
@@ -27,12 +27,12 @@ use std::{
     time::Duration,
 };
 
-/// How the writer is.
+/// The state of the writer.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
-    /// For how long it has been at its present transaction.
+    /// How long the current transaction has been running.
     pub busy: Option<Duration>,
-    /// Requests that wait for it.
+    /// The number of waiting requests.
     pub waiting: usize,
     /// Why its last transaction failed, if the fault was the database's or the disk's.
     pub failure: Option<WriteFailure>,
@@ -48,13 +48,14 @@ pub struct Store {
     threads: Arc<Threads>,
 }
 
-/// A write that waits longer is worth a word.
+/// A write that waits longer than this is reported.
 const LONG_WAIT: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// Opens the database, creating it when it is not there; safe from many threads and processes at once.
+    /// Opens the database, creating it if it does not exist. Safe from many threads and processes at once.
     ///
-    /// One that is there is opened for writing by its first write, which may have to wait for its turn; reads need none.
+    /// An existing database is opened for writing by its first write, which may have to wait for its turn. Reads need
+    /// no turn.
     pub fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Store> {
         let path: Arc<Path> = options.path.as_path().into();
         let turnstile = open_turnstile(&options.path)?;
@@ -93,29 +94,31 @@ impl Store {
         lock(&self.shared.listeners).push(listener);
     }
 
-    /// Composes verbs in one transaction, under a SAVEPOINT of its own. Blocks until it is committed.
+    /// Runs verbs in one transaction, in a SAVEPOINT of its own. Blocks until it is committed.
     ///
-    /// An error undoes what the closure wrote. A closure must not write more than 1,000 rows, wait, or do I/O of its own.
+    /// An error undoes the writes of the closure. A closure must not write more than 1,000 rows, wait, or do its own
+    /// I/O.
     pub fn write<T: Send + 'static>(&self, work: impl FnOnce(&WriteTx) -> Result<T> + Send + 'static) -> Result<T> {
         let work: Work = Box::new(move |tx| work(tx).map(|value| Box::new(value) as Answer));
         self.ask(Job::Work(Some(work)))
     }
 
-    /// How the writer is. Never waits for it.
+    /// The state of the writer. Never waits for it.
     pub fn pulse(&self) -> Pulse {
         let waiting = lock(&self.shared.queue).waiting.len();
         let state = lock(&self.shared.pulse);
         Pulse { busy: state.since.map(|it| it.elapsed()), waiting, failure: state.failure }
     }
 
-    /// Makes this process the daemon: a new epoch begins, and every write of an earlier daemon is refused. Returns it.
+    /// Makes this process the current daemon by beginning a new epoch. Every write of an earlier daemon is refused.
+    /// Returns the epoch.
     pub fn begin_epoch(&self) -> Result<i64> {
         let epoch = self.write(daemon::begin_epoch)?;
         self.shared.epoch.store(epoch, Ordering::Release);
         Ok(epoch)
     }
 
-    /// Claims steps; an empty list when nothing is claimable.
+    /// Claims steps. The list is empty if nothing is claimable.
     pub fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
         self.ask(Job::Request(Request::Claim(claim)))
     }
@@ -132,19 +135,19 @@ impl Store {
         work(&ReadTx::new(&tx)).map_err(|error| open::at(error, &self.path))
     }
 
-    /// Refuses when the path leads to another file than the one that is open, or to none. Opens nothing.
+    /// Fails if the path now leads to another file than the open one, or to none. Opens nothing.
     pub fn check_file(&self) -> Result<()> {
         let file = lock(&self.shared.file).clone();
         file.check()
     }
 
-    /// Copies a snapshot of the whole database into a new file, while others continue. False: `go_on` said no.
+    /// Copies a snapshot of the whole database into a new file while others continue. False: `go_on` returned false.
     pub fn copy_to(&self, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
         let mut conn = self.readers.get()?;
         crate::store::backup::copy(&mut conn, to, go_on).map_err(|error| open::at(error, to))
     }
 
-    /// Changes whenever any process has committed to the database. Costs microseconds, writes nothing.
+    /// A watch that reports when any process has committed to the database. Costs microseconds and writes nothing.
     pub fn watch(&self) -> Result<Watch> {
         Ok(Watch { conn: self.readers.apart()? })
     }
@@ -183,14 +186,14 @@ impl Store {
     }
 }
 
-/// A connection that only asks whether anything was committed.
+/// A connection that only checks for commits.
 pub struct Watch {
     conn: Connection,
 }
 
 impl Watch {
     pub fn version(&self) -> Result<i64> {
-        // Asked ten times a second, also by an engine that has nothing to do: the statement is made once.
+        // Asked ten times a second, even by an idle engine, so the statement is cached.
         Ok(self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 }

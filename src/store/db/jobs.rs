@@ -1,4 +1,4 @@
-//! The requests of callers to the writer, its reports of commits, and the state that both sides share.
+//! Requests to the writer, its reports of commits, and the state that both sides share.
 
 use crate::model::Event;
 use crate::store::{
@@ -19,22 +19,22 @@ use std::{
 pub struct Commit<'a> {
     #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     pub events: &'a [Event],
-    /// Something became claimable, or due earlier.
+    /// Something became claimable, or is due earlier.
     pub woke: bool,
-    /// Settlements that had lost their lease.
+    /// Settlements whose lease was already lost.
     pub lost_leases: u64,
-    /// Claims that met a step whose resource key another had taken first.
+    /// Claims of a step whose resource key another step took first.
     pub lost_races: u64,
     pub took: Duration,
-    /// Requests that shared it.
+    /// Requests that shared the commit.
     pub requests: usize,
 }
 
-/// The reason why a transaction could not be written.
+/// Why a transaction could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteFailure {
     DiskFull,
-    /// Another process writes, and does not end.
+    /// Another process has not finished writing.
     Busy,
     Broken,
 }
@@ -67,17 +67,17 @@ pub(in crate::store) struct Shared {
     pub queue: Mutex<Queue>,
     pub filled: Condvar,
     pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
-    /// With the log once there is a writer, which keeps it where it is.
+    /// Includes the log once there is a writer, because the writer keeps the log in place.
     pub file: Mutex<Presence>,
-    /// The daemon epoch under which this process writes; 0: it is no daemon.
+    /// The daemon epoch under which this process writes; 0: it is not a daemon.
     pub epoch: AtomicI64,
     pub pulse: Mutex<PulseState>,
 }
 
-/// Called after each commit, on the writer thread: must not block.
+/// Called after each commit, on the writer thread. Must not block.
 pub trait CommitListener: Send + Sync {
     fn committed(&self, commit: &Commit<'_>);
 
-    /// A write has not been answered for two seconds, and for each two more; called by the waiting thread.
+    /// Called by the waiting thread when a write has not been answered for two seconds, and then every two seconds.
     fn waiting(&self) {}
 }

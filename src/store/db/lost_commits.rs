@@ -1,10 +1,12 @@
-//! Commits that the database has lost: found when it is opened, reported, and their numbers never given out again.
+//! Commits that the database has lost. A loss is detected when the database is opened and is reported; the lost numbers
+//! are never issued again.
 //!
-//! A damaged log shows whole commits that SQLite can't reach. A database that was replaced by an old copy, or whose newest
-//! commits never reached the disk, is behind numbers that are found elsewhere (see [`crate::store::elsewhere`]).
+//! A damaged log contains whole commits that SQLite can't reach. A database that was replaced by an old copy, or whose
+//! newest commits never reached the disk, has lower counters than numbers that are found elsewhere (see
+//! [`crate::store::elsewhere`]).
 //!
-//! The report, and a copy of a damaged log, are in `damaged/` beside the database until a user removes them, since SQLite
-//! empties the log itself at the first checkpoint.
+//! The report, and a copy of a damaged log, stay in `damaged/` beside the database until a user removes them, because
+//! SQLite empties the log at the first checkpoint.
 
 use crate::store::{
     backup::LEAP,
@@ -24,33 +26,33 @@ use std::{
 
 const DIRECTORY: &str = "damaged";
 const REPORT: &str = "report.json";
-/// How the directory of a report begins: with a copy of the log, or without.
+/// The prefix of a report's directory: with or without a copy of the log.
 const OF_LOG: &str = "log-";
 const OF_COUNTERS: &str = "counters-";
 
-/// Counters by row of the table `counter`, with the words of people for what they count.
+/// Counters by row of the table `counter`, with the words for what they count.
 const COUNTED: [(i64, &str); 4] = [(1, "lease token"), (2, "group"), (3, "run"), (4, "step")];
 
-/// A loss of the database.
+/// A loss of committed data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostCommits {
     pub found: Timestamp,
-    /// Complete transactions behind the damaged frame of a log; 0: only the numbers show the loss.
+    /// Complete transactions after the damaged frame of a log. 0: only the numbers show the loss.
     pub commits: u64,
-    /// The values of the counters, and the values that the lost commits had reached.
+    /// The counters of the database, and the values that they had reached in the lost commits.
     pub counters: Vec<LostRange>,
-    /// The generation of the damaged log in hexadecimal digits, so that each damage is reported once.
+    /// The generation of the damaged log in hexadecimal, so that each damage is reported once.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub log: String,
 }
 
-/// Numbers that were given out and are no longer known: `after` < n <= `last`.
+/// Numbers that were issued and are no longer known: `after` < n <= `last`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostRange {
     pub of: String,
     pub after: i64,
     pub last: i64,
-    /// Where the last one was found, if that was not the log.
+    /// Where the last number was found, if not in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_in: Option<String>,
 }
@@ -85,16 +87,16 @@ impl LostRange {
     }
 }
 
-/// Whether the log seems to hold commits behind its end. Asked without a turn, so a commit that is just being written may
-/// look like one: only who has the turn knows.
+/// Whether the log seems to contain commits after its end. Checked without a turn, so a commit in progress can look
+/// like one; only the holder of the turn can tell.
 pub(in crate::store) fn are_suspected(conn: &Connection, database: &Path) -> Result<bool> {
     Ok(find(conn, database)?.is_some())
 }
 
-/// Searches for commits behind the end of the log. If there are any, keeps a copy of the log with a report, and raises the
-/// counters above every number that the lost commits had issued. Called under the turnstile, before anything is written.
+/// Searches for commits after the end of the log. If there are any, keeps a copy of the log with a report, and raises
+/// the counters above every number issued in the lost commits. Called under the turnstile, before anything is written.
 ///
-/// Fails when the copy can't be kept: opening the database would destroy the only trace.
+/// Fails if the copy can't be kept, because opening the database would destroy the only evidence.
 pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Result<()> {
     let Some(behind) = find(conn, database)? else { return Ok(()) };
     let log = hex::encode(behind.generation);
@@ -118,13 +120,13 @@ pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timest
     Ok(())
 }
 
-/// Whether a number was found elsewhere that the database has not given out yet.
+/// Whether a number was found elsewhere that the database has not issued yet.
 pub(in crate::store) fn are_seen(conn: &Connection, issued: &IssuedNumbers) -> Result<bool> {
     Ok(!issued.behind(conn)?.is_empty())
 }
 
-/// Compares the counters with the numbers that are found elsewhere. If they are lower, leaves a report and raises them, before
-/// any number is issued. Called under the turnstile.
+/// Compares the counters with numbers found elsewhere. If a counter is lower, writes a report and raises it before any
+/// number is issued. Called under the turnstile.
 pub(in crate::store) fn look_elsewhere(
     conn: &mut Connection,
     database: &Path,
@@ -151,7 +153,7 @@ pub(in crate::store) fn look_elsewhere(
         source,
     })?;
     let seen = |of: Numbered| behind.iter().find(|it| it.of == of);
-    // Each run and each step that is missing may have been the only one of its run and its group.
+    // Each missing run and step may have been the only one of its group and run.
     let gap = [Numbered::Run, Numbered::Step].into_iter().filter_map(seen).map(|it| it.seen - it.after).max();
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (id, of) in [(2, None), (3, Some(Numbered::Run)), (4, Some(Numbered::Step))] {
@@ -159,7 +161,7 @@ pub(in crate::store) fn look_elsewhere(
         let sql = "UPDATE counter SET value = max(value + ?2, ?3) WHERE id = ?1";
         tx.execute(sql, params![id, gap.unwrap_or(0), last])?;
     }
-    // How many tokens were lost with the missing commits is not known.
+    // It is unknown how many tokens were lost with the missing commits.
     let last = seen(Numbered::Token).map_or(0, |it| it.seen);
     tx.execute("UPDATE counter SET value = max(value, ?1) + ?2 WHERE id = 1", [last, LEAP])?;
     if let Some(worker) = seen(Numbered::Worker) {
@@ -195,14 +197,14 @@ fn find(conn: &Connection, database: &Path) -> Result<Option<Unreachable>> {
     Ok(lost.then_some(behind))
 }
 
-/// Frames of the log that SQLite accepts.
+/// The number of frames in the log that SQLite accepts.
 fn readable(conn: &Connection) -> Result<u64> {
     let frames = conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1))?;
     Ok(frames.max(0) as u64)
 }
 
-/// How many commits behind the end mean a loss. After a power cut the last transaction may be on disk in part, and was never
-/// acknowledged then; so a log that was last written before this boot must hold two.
+/// How many commits after the end indicate a loss. After a power cut, part of the last transaction may be on disk,
+/// although it was never acknowledged. A log last written before this boot must therefore have two.
 fn least(log: &Path) -> u64 {
     let written = fs::metadata(log).and_then(|it| it.modified()).ok();
     let booted = crate::os::clock::boot_time();
@@ -233,7 +235,7 @@ fn raise(conn: &mut Connection, lost: &[(i64, i64)]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the report, and the log if there is one to keep, in a directory of their own, on disk before it has its name.
+/// Writes the report, and the log if there is one, into a directory that gets its final name only when it is on disk.
 fn keep(database: &Path, log: Option<&Path>, lost: &LostCommits) -> io::Result<PathBuf> {
     let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
     let kind = if log.is_some() { OF_LOG } else { OF_COUNTERS };
@@ -257,8 +259,8 @@ fn keep(database: &Path, log: Option<&Path>, lost: &LostCommits) -> io::Result<P
     Ok(made)
 }
 
-/// What the database has lost so far, with the directories that keep the reports. A report that can't be read still counts,
-/// without its numbers.
+/// All losses so far, with the directories of their reports. A report that can't be read is included without its
+/// numbers.
 pub fn reports(database: &Path) -> Vec<(PathBuf, Option<LostCommits>)> {
     let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };

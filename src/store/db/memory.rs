@@ -1,6 +1,6 @@
-//! The writer's memory between transactions, and the sums of one transaction.
+//! The writer's cache between transactions, and the sums of one transaction.
 //!
-//! Trusted only while `PRAGMA data_version` says that no other process wrote; forgotten after every rollback.
+//! Valid only while `PRAGMA data_version` shows that no other process wrote; cleared after every rollback.
 
 use crate::decide::fairness::Turn;
 use crate::model::code::{STEP_COMPLETED, STEP_DELAYED};
@@ -20,29 +20,29 @@ use std::{
     sync::Arc,
 };
 
-/// A definition's shape with its types interned.
+/// The shape of a definition with interned types.
 #[derive(Debug)]
 pub(in crate::store) struct KnownShape {
     pub shape: Shape,
     pub types: Vec<TypeId>,
     pub chain: bool,
-    /// Whether every step follows success only, its failure counts, and a cancel ends it.
+    /// Whether every step follows success only, has failures that count, and ends when cancelled.
     pub plain: bool,
-    /// successors[no]: who needs step `no` directly.
+    /// successors[no]: the direct dependents of step `no`.
     pub successors: Vec<Vec<usize>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct KnownType {
-    /// That it waits in; 0: the shared one.
+    /// The queue in which it waits; 0: the shared queue.
     pub queue: i64,
     pub paused: bool,
 }
 
-/// What a demand takes.
+/// The resources of a demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct KnownDemand {
-    /// Rates come first.
+    /// Rates first.
     pub parts: Vec<KnownPart>,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::store) struct KnownDemand {
 pub(in crate::store) struct KnownPart {
     pub resource: ResourceId,
     pub kind: ResourceKind,
-    /// Of a rate: the most starts in a window. None: what was learnt of the step's type.
+    /// For a rate: the most starts in a window. None: use what was learned for the step's type.
     pub units: Option<i64>,
     /// The window of a rate.
     pub per: Millis,
@@ -59,47 +59,47 @@ pub(in crate::store) struct KnownPart {
 /// The cached state of the table `turn`.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Turns {
-    /// Queue, priority and group of rows that are there.
+    /// Queue, priority and group of the existing rows.
     pub present: HashSet<(i64, i64, GroupId)>,
-    /// Queues in which one group waits and no other: nothing is written for its turns.
+    /// Queues in which only one group waits. Nothing is written for its turns.
     pub alone: HashMap<i64, Turn>,
-    /// The priority of the steps of a group, which never changes.
+    /// The priority of each group's steps, which never changes.
     pub priorities: HashMap<GroupId, i64>,
 }
 
-/// Runs of one group that ended in this transaction.
+/// Counts of ended runs in one group in this transaction.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::store) struct Sums {
     pub ended: i64,
     pub failed: i64,
     pub cancelled: i64,
-    /// Of a limited group: those that make room for others.
+    /// For a limited group: ended runs that allow others to open.
     pub freed: i64,
 }
 
 #[derive(Debug, Default)]
 pub(in crate::store) struct Memory {
     pub counters: Counters,
-    /// The earliest due time of a delayed step or a wait, or when a resource is looked at.
+    /// The earliest time at which a delayed step or a wait is due, or a resource must be examined.
     pub next_due: Option<Timestamp>,
     pub paused_groups: HashSet<GroupId>,
     pub cancelling_groups: HashSet<GroupId>,
     pub cancel_requests: HashSet<StepId>,
-    /// Steps that had completed and run again, see `recompute`.
+    /// Completed steps that run again; see `recompute`.
     pub recomputing: HashSet<StepId>,
     pub types: HashMap<TypeId, KnownType>,
     pub turns: Turns,
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
-    /// Whether any definition has hooks: most databases have none, which saves a query.
+    /// Whether any definition has hooks. Most databases have none, which saves a query.
     pub any_hooks: bool,
-    /// The type of hooks, if it is known, and the definition of their runs, once one was due.
+    /// The type of hooks, if known, and the definition of their runs, once one was due.
     pub hook_type: Option<TypeId>,
     pub hook_definition: Option<DefinitionId>,
-    /// Whether any group has a place in a concurrency group.
+    /// Whether any group is in the table `concurrency`.
     pub concurrency: bool,
-    /// Whether any step waits in the line of a resource: most databases have none, which saves queries.
+    /// Whether any step waits in a resource line. Usually none does, which saves queries.
     pub lines: bool,
-    /// The line that a step was last taken from.
+    /// The line from which a step was last taken.
     pub last_line: i64,
     /// Running steps that hold units of a resource.
     pub holders: HashSet<StepId>,
@@ -107,24 +107,24 @@ pub(in crate::store) struct Memory {
     pub demand_ids: HashMap<(String, BTreeMap<String, Capacity>), DemandId>,
     /// Whether any step has started a group.
     pub families: bool,
-    /// Open groups of which only some runs are open side by side.
+    /// Open groups with a limit on the number of open runs.
     pub limited: HashSet<GroupId>,
     /// Whether any group has steps that run after its runs.
     pub collects: bool,
-    /// Open groups of which these steps have not been opened.
+    /// Open groups for which these steps have not been opened.
     pub collecting: HashSet<GroupId>,
-    /// Groups whose turn came, as far as they are not opened to their last run.
+    /// Groups whose turn has come and whose runs are not all opened yet.
     pub opening: Vec<GroupId>,
     // Of the running transaction only.
-    /// Groups of steps that were asked to stop: they are cancelled before it ends.
+    /// Groups of steps that were asked to stop. They are cancelled before the transaction ends.
     pub cancel_below: Vec<GroupId>,
     pub sums: HashMap<GroupId, Sums>,
     pub events: Vec<Event>,
-    /// Something became claimable, or due earlier: consumers should look.
+    /// Something became claimable or is due earlier, so consumers should look.
     pub woke: bool,
     pub lost_leases: u64,
     pub lost_races: u64,
-    /// There while the transaction ends a group.
+    /// Set while the transaction ends a group.
     pub group_end: Option<crate::failpoint::probe::Inside>,
 }
 
@@ -176,7 +176,7 @@ impl Memory {
         Ok(memory)
     }
 
-    /// The shape of a definition, read once.
+    /// The shape of a definition, cached.
     pub(in crate::store) fn shape(&mut self, tx: &ReadTx, id: DefinitionId) -> Result<Arc<KnownShape>> {
         if let Some(known) = self.shapes.get(&id) {
             return Ok(known.clone());
@@ -208,19 +208,19 @@ impl Memory {
     }
 }
 
-/// When the first of the delayed steps and of the waits is due, or a resource is looked at.
+/// The earliest time at which a delayed step or a wait is due, or a resource must be examined.
 pub(in crate::store) fn earliest_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     Ok(tx.row(EARLIEST, [], |row| row.get::<Option<i64>>(0))?.flatten().map(Timestamp))
 }
 
-/// One statement, because every change of another process leads to it.
+/// A single statement, because it runs after every change by another process.
 const EARLIEST: &str = formatcp!(
     "SELECT min(due) FROM (SELECT * FROM (SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1)
        UNION ALL SELECT * FROM (SELECT due FROM waiting WHERE due IS NOT NULL ORDER BY due LIMIT 1)
        UNION ALL SELECT * FROM (SELECT due FROM resource WHERE due IS NOT NULL ORDER BY due LIMIT 1))"
 );
 
-/// Groups that have the turn and are not opened to their last run.
+/// Groups that have the turn and whose runs are not all opened yet.
 fn half_opened(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         "SELECT c.group_id FROM concurrency c JOIN group_detail d ON d.group_id = c.group_id

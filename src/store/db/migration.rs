@@ -1,4 +1,4 @@
-//! Creating and upgrading the database, inside one BEGIN IMMEDIATE, forward only.
+//! Creates and upgrades the database in one BEGIN IMMEDIATE transaction. Only forward.
 
 use crate::store::error::{Error, Result};
 use crate::{
@@ -19,7 +19,8 @@ const OLDEST: i64 = 1;
 
 pub(in crate::store) const SCHEMA: &str = include_str!("../../../schema.sql");
 
-/// Each leads from the version that is its place, counted from 1, to the next. The same files serve people who upgrade by hand.
+/// Each script upgrades the version at its position, counted from 1, to the next. The same files can be applied by
+/// hand.
 const STEPS: &[&str] = &[
     include_str!("../../../scripts/upgrade/001-to-002.sql"),
     include_str!("../../../scripts/upgrade/002-to-003.sql"),
@@ -29,13 +30,13 @@ const STEPS: &[&str] = &[
     include_str!("../../../scripts/upgrade/006-to-007.sql"),
 ];
 
-/// Creates the schema in an empty file, or brings an older one up; refuses a newer or a foreign one before writing.
+/// Creates the schema in an empty file, or upgrades an older one. Refuses a newer or foreign one before writing.
 pub(in crate::store) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Result<()> {
     if check_version(conn, path)? {
         return Ok(());
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have been faster; and nothing that was read outside the transaction counts.
+    // Another process may have been faster, so nothing that was read before the transaction counts.
     if !check_version(&tx, path)? {
         let found = user_version(&tx)?;
         if found > 0 {
@@ -56,7 +57,8 @@ pub(in crate::store) fn migrate(conn: &mut Connection, path: &Path, now: Timesta
     Ok(())
 }
 
-/// Refuses to change the schema under a worker of an older version that lives: it would no longer understand its own tables.
+/// Refuses to change the schema while a worker of an older version lives, because that worker would not understand the
+/// new tables.
 fn refuse_while_used(tx: &Connection, path: &Path) -> Result<()> {
     let mut rows = tx.prepare("SELECT id FROM worker WHERE schema < ?1")?;
     for id in rows.query_map([VERSION], |row| row.get::<_, i64>(0).map(WorkerId))? {
@@ -70,7 +72,7 @@ fn refuse_while_used(tx: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the steps from an older version to this one, in the caller's transaction.
+/// Runs the upgrade scripts from an older version to this one, in the caller's transaction.
 fn upgrade(conn: &Connection, found: i64) -> Result<()> {
     for step in STEPS.iter().skip(found as usize - 1) {
         let lines = step.lines().filter(|it| !matches!(it.trim(), "BEGIN IMMEDIATE;" | "COMMIT;"));
@@ -79,7 +81,7 @@ fn upgrade(conn: &Connection, found: i64) -> Result<()> {
     Ok(())
 }
 
-/// A statement of an upgrade that the tables refuse shows that they are not those of the version that the file names.
+/// If the tables refuse a statement of an upgrade, they are not those of the version that the file claims.
 fn does_not_fit(error: Error, path: &Path, found: i64) -> Error {
     match error {
         Error::Sqlite { reason } => {
@@ -90,20 +92,20 @@ fn does_not_fit(error: Error, path: &Path, found: i64) -> Error {
     }
 }
 
-/// Whether there is a schema at all. A newer or a foreign one is refused.
+/// Whether there is a schema. A newer or foreign one is refused.
 pub(in crate::store) fn is_made(conn: &Connection, path: &Path) -> Result<bool> {
     check_version(conn, path)?;
     Ok(conn.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? > 0)
 }
 
-/// Whether the schema is there and current, and there is nothing to be done. A newer or a foreign one is refused.
+/// Whether the schema exists and is current, so that nothing needs to be done. A newer or foreign one is refused.
 pub(in crate::store) fn is_current(conn: &Connection, path: &Path) -> Result<bool> {
     check_version(conn, path)
 }
 
-/// Whether the schema is there and current. An empty file is not; a newer or foreign one is an error.
+/// Whether the schema exists and is current. False for an empty file; a newer or foreign schema is an error.
 fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
-    // In one statement, so that a file that is just being made is seen before or after that, and never between.
+    // A single statement, so that a file that is being created is seen either before or after, never in between.
     let asked =
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
                         (SELECT count(*) FROM sqlite_schema)";
@@ -144,7 +146,7 @@ mod tests {
         Connection::open(path).unwrap()
     }
 
-    /// Tables with their columns, and indexes with theirs, whatever the words that made them.
+    /// Tables with their columns and indexes with theirs, regardless of the text that created them.
     fn layout(conn: &Connection) -> Vec<String> {
         let mut statement = conn
             .prepare(

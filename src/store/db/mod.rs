@@ -1,7 +1,7 @@
-//! Under every verb: connections, the writer and its batches, transactions, migrations, checks, copies.
+//! The base of all verbs: connections, the writer and its batches, transactions, migrations, checks, copies.
 //!
-//! The only room of the store that knows which database it uses. Everything else speaks through `Row`, `Value` and `params!`,
-//! and says in its first lines which words of SQL it uses that SQLite alone has.
+//! The only room of the store that knows which database it uses. All other files use `Row`, `Value` and `params!`, and
+//! name in their first lines the SQLite-only features of SQL that they use.
 
 pub mod backup;
 pub(in crate::store) mod batch;

@@ -1,4 +1,4 @@
-//! Opening connections: pragmas set, read back, and refused when they did not take.
+//! Opens connections. Pragmas are set and read back; a connection is refused if one did not take effect.
 
 use crate::store::{
     elsewhere::IssuedNumbers,
@@ -25,7 +25,7 @@ use std::{
 /// Older versions can lose commits when the WAL is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// A database that is another one after it was opened, so often, is refused.
+/// A database that changes this often while it is being opened is refused.
 const MOST_EXCHANGES: u32 = 3;
 const BUSY: Duration = Duration::from_millis(100);
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
@@ -33,12 +33,12 @@ const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
 const READER_CACHE: i64 = -2_048;
 const STATEMENTS: usize = 192;
 
-/// The commits that survive a power cut.
+/// Which commits survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Every acknowledged commit.
     Full,
-    /// All but the most recent commits; nothing is corrupted.
+    /// All but the most recent commits. Nothing is corrupted.
     Normal,
 }
 
@@ -47,11 +47,11 @@ pub struct Options {
     /// The database file; its directory must exist.
     pub path: PathBuf,
     pub durability: Durability,
-    /// How long a writer waits for its turn before it gets an error that names the holder.
+    /// How long a writer waits for its turn. The error then names the holder.
     pub patience: Duration,
-    /// How long a step waits at the head of a resource's line before nothing that needs the resource passes it.
+    /// How long a step waits at the head of a resource's line before no other step that needs the resource may pass it.
     pub fair_after: crate::model::Millis,
-    /// Connections of the read pool.
+    /// The size of the read pool.
     pub readers: u32,
     /// Finds numbers of this engine outside the database, which must never be issued again.
     pub issued: Option<IssuedNumbers>,
@@ -70,8 +70,8 @@ impl Options {
     }
 }
 
-/// Whether the database is there, made and current, so that it can be read. Waits for no turn and writes nothing: who only
-/// reads sees the last commit at once, even during a write. A newer or foreign database is refused.
+/// Whether the database exists and is current, so that it can be read. Waits for no turn and writes nothing, so a
+/// reader sees the last commit immediately, even during a write. A newer or foreign database is refused.
 pub(in crate::store) fn is_ready(options: &Options) -> Result<bool> {
     let path = &options.path;
     if std::fs::metadata(path).map_or(0, |it| it.len()) == 0 {
@@ -79,7 +79,7 @@ pub(in crate::store) fn is_ready(options: &Options) -> Result<bool> {
     }
     match can_be_read(path, options.issued.as_ref()) {
         Err(error @ (Error::Newer { .. } | Error::NotOurs { .. } | Error::Schema { .. })) => Err(error),
-        // Whatever is wrong with it is found and named where it is opened for writing.
+        // Any other problem is reported when the database is opened for writing.
         ready => Ok(ready.unwrap_or(false)),
     }
 }
@@ -100,8 +100,8 @@ fn can_be_read(path: &Path, issued: Option<&IssuedNumbers>) -> Result<bool> {
     Ok(ready && !issued.map_or(Ok(false), |it| lost_commits::are_seen(&conn, it))?)
 }
 
-/// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
-/// transaction of a new file do not wait for each other.
+/// Opens the connection for writing: file, WAL, schema. Called under the turnstile, because the switch to WAL and the
+/// first transaction of a new file do not wait for each other.
 pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Timestamp) -> Result<Connection> {
     assert!(rusqlite::version_number() >= OLDEST_SQLITE, "bundled SQLite is too old: {}", rusqlite::version());
     let deadline = Instant::now() + options.patience;
@@ -114,8 +114,8 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     let Some(_turn) = turn else {
         return Err(busy(options));
     };
-    // Processes of an older windlass take their turns elsewhere. What they have begun is finished before the schema changes; after
-    // that they refuse the database.
+    // Older versions of windlass use another turnstile. What they have begun is finished before the schema changes;
+    // after that they refuse the database.
     let older = older_turnstile(path)?;
     let older_turn = older.as_ref().map(|older| older.enter(deadline)).transpose().map_err(|source| Error::File {
         action: "lock the old turnstile of",
@@ -128,7 +128,7 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     let (mut judged, mut exchanged) = (judge_files(path)?, 0);
     loop {
         match attempt_writer(options, now) {
-            // A reader that is just opening the file can still be in the way of the switch to WAL.
+            // A reader that is just opening the file can still block the switch to WAL.
             Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
             Err(Error::Busy { .. }) => return Err(busy(options)),
             Err(error) => return Err(at(error, path)),
@@ -152,7 +152,7 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     }
 }
 
-/// Refuses the files of a database unless they are ours; device and inode of the database, if it is there.
+/// Refuses the files of a database unless they are ours. Returns device and inode of the database, if it exists.
 fn judge_files(path: &Path) -> Result<Option<(u64, u64)>> {
     for ending in ["", "-wal", "-shm", "-journal"] {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
@@ -165,8 +165,8 @@ fn judge_files(path: &Path) -> Result<Option<(u64, u64)>> {
     ownership::id_of(path).map_err(|source| Error::File { action: "open", path: path.to_path_buf(), source })
 }
 
-/// SQLite opens files by their names. So what these names stand for is judged again once they are open: it is ours, and the
-/// database is the one that was judged before, which this process has open now.
+/// SQLite opens files by name, so the files behind these names are checked again once they are open: they must be ours,
+/// and the database must be the file that was checked before and that this process has open now.
 fn confirm_files(path: &Path, judged: Option<(u64, u64)>) -> Result<()> {
     let now = judge_files(path)?;
     let same = now.is_some() && (judged.is_none() || judged == now);
@@ -189,7 +189,7 @@ fn older_turnstile(path: &Path) -> Result<Option<Turnstile>> {
 
 pub(in crate::store) fn busy(options: &Options) -> Error {
     let lock = options.path.with_extension(WRITE_LOCK);
-    // This process itself may hold it, and wait for a program that takes no turns.
+    // This process itself may hold the lock while it waits for a program that does not use the turnstile.
     let inside = || process_stat::who_holds_lock(&lock).filter(|pid| *pid != std::process::id());
     Error::Busy {
         path: options.path.clone(),
@@ -198,7 +198,7 @@ pub(in crate::store) fn busy(options: &Options) -> Error {
     }
 }
 
-/// Adds the file to an error that came from SQLite without it, and the resource that ran out, if SQLite did not say.
+/// Adds the file to an SQLite error that does not name it, and the resource that ran out, if SQLite did not say.
 pub(in crate::store) fn at(error: Error, path: &Path) -> Error {
     if let Error::Io { .. } = error
         && let Some(short) = Shortage::at(path)
@@ -222,14 +222,14 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    // As private as the files of the turnstile, which are there by now. The log takes after the database.
+    // As private as the files of the turnstile, which exist by now. SQLite gives the log the same permissions.
     let real = without_links(&options.path)?;
     let uri = private::sqlite_uri(&real, &real.with_extension(WRITE_LOCK));
     let mut conn = Connection::open_with_flags(uri, flags)?;
     schema::harden(&conn)?;
     conn.busy_timeout(BUSY)?;
-    // A foreign or newer database is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
-    // changes nothing, so it is asked for in a new file alone, where it is decided before the first page.
+    // A foreign or newer database is refused before anything is written. SQLite writes a page for `auto_vacuum` even if
+    // it changes nothing. It is therefore set only in a new file, before the first page.
     if !migration::is_made(&conn, &options.path)? {
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
@@ -243,7 +243,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     conn.pragma_update(None, "synchronous", synchronous)?;
     #[cfg(target_os = "macos")]
     conn.pragma_update(None, "fullfsync", 1)?;
-    // SQLite's own automatic checkpoints swallow their errors, also a failed fsync: the writer does them itself.
+    // SQLite's automatic checkpoints ignore errors, including a failed fsync, so the writer runs them itself.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     common(&conn)?;
@@ -263,7 +263,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     Ok(conn)
 }
 
-/// The file under its directory's real name: links above it are the user's own.
+/// The path with links in its parent directories resolved. These links are the user's own.
 fn without_links(path: &Path) -> Result<PathBuf> {
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let found = std::fs::canonicalize(parent);
@@ -271,8 +271,9 @@ fn without_links(path: &Path) -> Result<PathBuf> {
     Ok(dir.join(path.file_name().unwrap_or_default()))
 }
 
-/// Brings what an earlier process left in the log into the database before anything new is acknowledged: after a failed
-/// fsync it is unknown which of its pages are on disk. Where others work with the file, it does what it can at once.
+/// Moves what an earlier process left in the log into the database before anything new is acknowledged. After a failed
+/// fsync it is unknown which pages of the log are on disk. If other processes use the file, it moves what it can
+/// without waiting.
 fn empty_the_log(conn: &Connection) -> Result<()> {
     conn.busy_timeout(Duration::ZERO)?;
     match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Error::from) {
@@ -285,7 +286,7 @@ fn empty_the_log(conn: &Connection) -> Result<()> {
 }
 
 /// Reads the last committed state of an engine database that this process need not have open. Writes nothing and does
-/// not wait; fails if the schema is not this program's.
+/// not wait. Fails if the schema is not that of this program.
 pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
@@ -301,20 +302,20 @@ pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result
     work(&ReadTx::new(&tx))
 }
 
-/// A connection that only reads.
+/// Prepares a connection that only reads.
 pub(in crate::store) fn set_up_reader(conn: &Connection, path: &Path) -> Result<()> {
     conn.busy_timeout(Duration::from_secs(5))?;
     schema::harden(conn)?;
     common(conn)?;
     schema::add_views(conn)?;
     conn.pragma_update(None, "query_only", 1)?;
-    // There are several of them, and the system keeps the pages of the file as well.
+    // There are several such connections, and the system caches the file's pages as well.
     conn.pragma_update(None, "cache_size", READER_CACHE)?;
     expect_common(conn, path)
 }
 
-/// How many of them there may be. Each takes two descriptors, and commands need theirs: with few of them there are few
-/// readers.
+/// The most reading connections. Each takes two descriptors, and commands need descriptors too, so a low limit means
+/// few readers.
 pub(in crate::store) fn most_readers(options: &Options) -> usize {
     options.readers.min((limits::open_files() / 12).clamp(2, 64) as u32) as usize
 }
@@ -324,7 +325,7 @@ fn common(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    // Without it the planner peeks at bound values and prepares a statement again at every bind.
+    // Without it, the planner looks at bound values and prepares a statement again at each bind.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())

@@ -1,19 +1,19 @@
-//! The values of a statement's parameters: an array on the stack, of one type or made by `params!`.
+//! The parameters of a statement: an array on the stack, of one type or built by `params!`.
 
 use crate::store::{
     error::Result,
     value::{ToValue, Value},
 };
 
-/// The values of `?1`, `?2` and so on, all of them.
+/// All the values of `?1`, `?2` and so on.
 pub trait Params {
     const COUNT: usize;
 
-    /// Gives each value with its number, counted from 1.
+    /// Calls `give` for each value with its number, counted from 1.
     fn each(&self, give: impl FnMut(usize, Value<'_>) -> Result<()>) -> Result<()>;
 }
 
-/// Takes values of several types together.
+/// Combines values of several types.
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
         [$($crate::store::value::ToValue::to_value(&$value)),*]
@@ -31,7 +31,7 @@ impl Params for [Value<'_>; 0] {
     }
 }
 
-// One by one, so that an empty array is of one type alone.
+// Listed one by one, so that an empty array has only one type.
 macro_rules! arrays {
     ($($count:literal)*) => {$(
         impl<T: ToValue> Params for [T; $count] {

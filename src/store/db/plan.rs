@@ -1,4 +1,4 @@
-//! The statements whose cost must not depend on how much is stored, with the plans that they must have.
+//! Statements whose cost must not depend on the amount of stored data, with the required query plans.
 
 use crate::store::{
     blocked, cancel, delayed, document,
@@ -8,7 +8,7 @@ use crate::store::{
     waiting, watch,
 };
 
-/// A statement of the hot path, its text as it runs, and every line of its `EXPLAIN QUERY PLAN`.
+/// A hot statement: its exact text, and every line of its `EXPLAIN QUERY PLAN`.
 #[derive(Debug, Clone, Copy)]
 pub struct HotStatement {
     pub name: &'static str,
@@ -20,7 +20,7 @@ const fn hot(name: &'static str, sql: &'static str, plan: &'static [&'static str
     HotStatement { name, sql, plan }
 }
 
-/// All of them; the plans hold for an empty database, a large one, and one with statistics.
+/// All hot statements. The plans hold for an empty database, a large one, and one with statistics.
 pub fn hot_statements() -> &'static [HotStatement] {
     HOT
 }
@@ -227,9 +227,9 @@ const HOT: &[HotStatement] = &[
     hot("paused steps", read::ALL_PAUSED, &["SCAN step USING COVERING INDEX step_paused"]),
 ];
 
-/// How SQLite would run a statement: the lines of `EXPLAIN QUERY PLAN`.
+/// The query plan of a statement: the lines of `EXPLAIN QUERY PLAN`.
 pub fn explain(tx: &ReadTx, sql: &str) -> Result<Vec<String>> {
-    // Without values: a plan does not depend on them.
+    // Without values, because a plan does not depend on them.
     let mut statement = tx.conn().prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
@@ -239,7 +239,7 @@ pub fn explain(tx: &ReadTx, sql: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Gathers the planner's statistics.
+/// Collects statistics for the planner.
 pub fn analyze(tx: &WriteTx) -> Result<()> {
     tx.execute("ANALYZE", []).map(|_| ())
 }

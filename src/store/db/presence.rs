@@ -1,6 +1,6 @@
 //! Whether the files that this process has open are still the ones that other processes find by name.
 //!
-//! Only names are asked (stat); the files are never opened here: closing them would drop SQLite's locks.
+//! Uses only `stat` on the names. The files are never opened here, because closing them would drop SQLite's locks.
 
 use crate::store::error::{Error, Result};
 use std::{
@@ -18,7 +18,7 @@ pub(in crate::store) struct Presence {
 }
 
 impl Presence {
-    /// To be called while a connection is open: the log is there then, and stays.
+    /// Call this while a connection is open, because then the log exists and stays.
     pub fn of(path: &Path) -> Presence {
         let log = PathBuf::from(format!("{}-wal", path.display()));
         let seen = |path: PathBuf| {
@@ -28,13 +28,13 @@ impl Presence {
         Presence { files: [path.to_path_buf(), log].into_iter().filter_map(seen).collect(), path: path.into() }
     }
 
-    /// Of the database alone, while no connection keeps the log where it is.
+    /// Covers only the database, for when no connection keeps the log in place.
     pub fn of_database(path: &Path) -> Presence {
         let all = Presence::of(path);
         Presence { files: all.files.iter().filter(|it| it.0 == path).cloned().collect(), ..all }
     }
 
-    /// `Error::Replaced` when a name leads elsewhere now. A file that can't be examined counts as unchanged.
+    /// `Error::Replaced` if a name now leads to another file. A file that can't be examined counts as unchanged.
     pub fn check(&self) -> Result<()> {
         for (path, device, inode) in self.files.iter() {
             let same = match fs::metadata(path) {

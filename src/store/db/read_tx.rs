@@ -1,9 +1,9 @@
-//! The transaction that reads, and how every statement is run.
+//! The reading transaction, and how every statement is run.
 
 use crate::store::{error::Result, params::Params, row::Row};
 use rusqlite::{CachedStatement, Connection};
 
-/// A consistent view of the database. Never kept open across a wait.
+/// A consistent view of the database. Never kept open during a wait.
 pub struct ReadTx<'a> {
     conn: &'a Connection,
 }
@@ -13,13 +13,13 @@ impl<'a> ReadTx<'a> {
         ReadTx { conn }
     }
 
-    /// For what only SQLite can do.
+    /// For SQLite-only features.
     #[cfg(any(test, feature = "internals"))]
     pub(in crate::store::db) fn conn(&self) -> &'a Connection {
         self.conn
     }
 
-    /// Whether the transaction is gone: SQLite has rolled it back by itself.
+    /// Whether the transaction is gone because SQLite has rolled it back.
     pub(in crate::store::db) fn is_autocommit(&self) -> bool {
         self.conn.is_autocommit()
     }
@@ -52,7 +52,7 @@ impl<'a> ReadTx<'a> {
         Ok(found)
     }
 
-    /// The one row of a statement that writes and returns a value; the statement runs to its end.
+    /// The single row of a statement that writes and returns a value. The statement runs to its end.
     pub(in crate::store::db) fn returned<T>(
         &self,
         sql: &str,
@@ -77,13 +77,13 @@ impl<'a> ReadTx<'a> {
         Ok(found)
     }
 
-    /// Runs a statement that returns no rows; the number of rows that it changed.
+    /// Runs a statement that returns no rows. Returns the number of changed rows.
     #[inline]
     pub(in crate::store::db) fn run(&self, sql: &str, params: impl Params) -> Result<usize> {
         Ok(self.prepare(sql, params)?.raw_execute()?)
     }
 
-    /// A statement of the connection's cache with its values.
+    /// A cached statement with its values bound.
     #[inline]
     fn prepare<P: Params>(&self, sql: &str, params: P) -> Result<CachedStatement<'a>> {
         let mut statement = self.conn.prepare_cached(sql)?;

@@ -1,8 +1,8 @@
-//! Reading connections: opened when they are needed and kept for the next.
+//! Reading connections, opened when needed and kept for reuse.
 //!
-//! r2d2 keeps them. By itself it panics if its thread can't be made, and a caller whose wait times out learns nothing about the
-//! cause. So its thread is made here, one for all pools of the process, and the last failure to open a connection is kept for
-//! the next waiter.
+//! r2d2 manages them. On its own it panics if it can't start its thread, and a caller whose wait times out does not
+//! learn the cause. So the thread is started here, one for all pools of the process, and the last failure to open a
+//! connection is kept for the next waiter.
 
 use crate::os::{Shortage, Unpoisoned, threads};
 use crate::store::{
@@ -22,13 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a caller waits for a connection while all are in use.
+/// How long a caller waits while all connections are in use.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long one waits for what the system is short of, while others have connections that they will return; and
-/// while none has.
+/// How long a caller waits during a shortage: while others have connections that they will return, and while no one has
+/// any.
 const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 const LONELY_PATIENCE: Duration = Duration::from_secs(2);
-/// The interval between two tries to open a connection.
+/// The interval between tries to open a connection.
 const LOOK: Duration = Duration::from_millis(100);
 /// A connection that is unused for this long is closed.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ pub(in crate::store) struct Manager {
     failure: Mutex<Option<Error>>,
 }
 
-/// The manager, for the pool and for connections outside of it.
+/// The manager, shared by the pool and by connections outside it.
 #[derive(Clone)]
 pub(in crate::store) struct Shared(Arc<Manager>);
 
@@ -69,7 +69,7 @@ impl ManageConnection for Shared {
         Ok(())
     }
 
-    /// A connection whose transaction could not be ended would show the past to the next reader.
+    /// A connection whose transaction could not be ended would show old data to the next reader.
     fn has_broken(&self, conn: &mut Connection) -> bool {
         !conn.is_autocommit()
     }
@@ -106,7 +106,7 @@ impl Readers {
         Ok(Readers { pool, manager })
     }
 
-    /// A connection: an idle one, a new one, or else the next that is given back.
+    /// Gets an idle connection, opens a new one, or waits for the next one to be returned.
     pub(in crate::store) fn get(&self) -> Result<Reader> {
         let begun = Instant::now();
         *lock(&self.manager.0.failure) = None;
@@ -130,7 +130,7 @@ impl Readers {
         }
     }
 
-    /// A connection that its owner keeps: it takes no place from those that come and go.
+    /// A connection that its owner keeps. It does not count towards the pool.
     pub(in crate::store) fn apart(&self) -> Result<Connection> {
         let begun = Instant::now();
         loop {
@@ -142,7 +142,7 @@ impl Readers {
     }
 }
 
-/// A full disk is left to the caller, who may know what to give up.
+/// A full disk is reported to the caller, who may know what to give up.
 fn passes(error: &Error) -> bool {
     Shortage::behind(error).is_some_and(|it| it != Shortage::Disk)
 }
@@ -154,7 +154,7 @@ fn opener() -> io::Result<Arc<ScheduledThreadPool>> {
     if let Some(opener) = &*opener {
         return Ok(opener.clone());
     }
-    // The library panics where it gets no thread. One that is made and ends shows whether there is room for it.
+    // r2d2 panics if it can't start a thread. A thread that starts and ends shows that it can.
     let trial = threads::start("windlass-trial", || ())?;
     let _ = trial.join();
     let build = || ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("windlass-opener").build();

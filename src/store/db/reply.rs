@@ -1,5 +1,5 @@
-//! How callers hear from the writer: it fills the answers of a whole transaction and wakes one caller, who wakes the
-//! others, so that the next transaction begins while they get up.
+//! How callers get answers from the writer. It fills in the answers of a whole transaction and wakes one caller, which
+//! wakes the others. The next transaction can begin in the meantime.
 
 use crate::os::Unpoisoned;
 use crate::store::error::{Error, Result};
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a request or a closure gave, of whatever type its caller expects.
+/// The result of a request or closure, of the type that its caller expects.
 pub(in crate::store) type Answer = Box<dyn Any + Send>;
 
 pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -20,7 +20,7 @@ pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Slot {
     outcome: Option<Result<Answer>>,
-    /// Callers that have an answer and have not been woken yet.
+    /// Callers that have an answer and have not been woken.
     sleepers: Vec<Thread>,
 }
 
@@ -31,7 +31,7 @@ pub(in crate::store) struct Reply {
     filled: bool,
 }
 
-/// The caller's end, for the thread that made it.
+/// The caller's end, for the thread that created it.
 pub(in crate::store) struct Hearing {
     slot: Arc<Mutex<Slot>>,
 }
@@ -64,7 +64,7 @@ impl Drop for Reply {
     }
 }
 
-/// Answers many callers. The first of them wakes the others; none can go before its own answer is there.
+/// Answers many callers. The first one wakes the others. None can continue before its own answer is there.
 pub(in crate::store) fn send_all(answers: impl IntoIterator<Item = (Reply, Result<Answer>)>) {
     let mut answers = answers.into_iter();
     let Some((mut first, first_outcome)) = answers.next() else { return };
@@ -89,7 +89,7 @@ impl Hearing {
             sleepers.iter().for_each(Thread::unpark);
             match outcome {
                 Some(outcome) => return outcome,
-                // Also wakes for no reason, or for an older one.
+                // A wakeup may be spurious or belong to an earlier wait.
                 None => {
                     let since = since.get_or_insert_with(Instant::now);
                     thread::park_timeout(long.saturating_sub(since.elapsed()));

@@ -1,4 +1,4 @@
-//! The hot verbs as values: what consumers ask of the writer thread.
+//! The hot verbs as values: requests of consumers to the writer thread.
 
 use crate::model::{ArtifactHash, GroupId, KeyId, Lease, Monotonic, RunId, Scope, Timestamp, TypeId, WorkerId};
 use crate::store::{attempt::Record, output::NewOutput, waiting::NewWait};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub enum Take {
     /// The steps of one type, which has its own queue.
     Type(TypeId),
-    /// Every type but those that have a pool of their own in the same worker.
+    /// Every type except those with a pool of their own in the same worker.
     Others(Arc<[TypeId]>),
 }
 
@@ -20,13 +20,13 @@ pub struct Claim {
     pub take: Take,
     pub scope: Scope,
     pub limit: usize,
-    /// For the lock row of a step with a resource key.
+    /// Stored in the lock row of a step with a resource key.
     pub identity: Arc<str>,
     pub boot_id: Arc<str>,
     pub lock_deadline: Monotonic,
 }
 
-/// A step that now runs under this lease.
+/// A step that is now running under this lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
     pub lease: Lease,
@@ -34,11 +34,11 @@ pub struct Claimed {
     pub group: GroupId,
     pub step_type: TypeId,
     pub key: Option<KeyId>,
-    /// Counted from 1; a given-back attempt is counted again.
+    /// Counted from 1. An attempt that was given back is counted again.
     pub attempt: u32,
     pub started: Timestamp,
     pub due: Timestamp,
-    /// It takes more of a resource than there is: the sentence that says so. It has been given nothing, and must fail.
+    /// Set if it needs more of a resource than exists: a sentence that says so. It holds nothing and must fail.
     pub impossible: Option<String>,
 }
 
@@ -71,13 +71,13 @@ pub enum Settlement {
         crashed: bool,
         record: Record,
     },
-    /// Back to PENDING with the attempt given back, due at `due`.
+    /// Back to PENDING, due at `due`, with the attempt given back.
     Release {
         due: Timestamp,
         record: Option<Record>,
     },
-    /// Blocked by its key again, with the attempt given back: another process holds the file of the key. The key stays
-    /// taken until a sweep finds that file free, so that no step that it blocks is tried for nothing.
+    /// Blocked by its key again, with the attempt given back: another process holds the file lock of the key. The key
+    /// stays taken until a sweep finds the file lock free, so that no step blocked by it is tried in vain.
     Blocked {
         record: Record,
     },
@@ -88,8 +88,8 @@ pub enum Settlement {
     Wait {
         wait: NewWait,
     },
-    /// Back to PENDING with the attempt given back, until the steps that made these files have made them again: they are
-    /// damaged, or, with none named, being made again already. `otherwise`: no step of the run made them.
+    /// Back to PENDING with the attempt given back, until the steps that made these files have made them again. The
+    /// files are damaged or, if none is named, already being made again. `otherwise`: no step of the run made them.
     Recompute {
         damaged: Vec<ArtifactHash>,
         otherwise: Box<Settlement>,

@@ -1,5 +1,6 @@
-//! Limits what a restored copy may refer to. A backup may come from another person: a path in the old home becomes one in the
-//! new home, every other vector database is forgotten, and work that would write to one waits for its owner.
+//! Limits what a restored copy may refer to, because a backup may come from another person. Paths in the old home
+//! become paths in the new home, all other vector databases are forgotten, and work that would write to one of them
+//! waits for the user.
 //!
 //! SQLite only: JSON functions.
 
@@ -22,12 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The number of groups read by one statement.
 const PAGE: usize = 1_000;
 
-/// The things outside its home that a copy refers to.
+/// References of a copy to things outside its home.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Elsewhere {
     /// Vector databases, by their path.
     pub databases: BTreeSet<String>,
-    /// Groups that write to one of them, and are paused now.
+    /// Groups that would write to one of them and are now paused.
     pub paused: BTreeSet<GroupId>,
 }
 
@@ -40,15 +41,15 @@ pub struct DueHooks {
     pub hooks: i64,
 }
 
-/// Gives every path of a vector database its place in the new home. What lies in neither home is forgotten; groups that have
-/// not ended and would write there are paused.
+/// Moves every vector database path to the new home. Paths in neither home are forgotten; groups that have not ended
+/// and would write there are paused.
 pub(in crate::store) fn settle_paths(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<Elsewhere> {
     if old_home != new_home {
         move_paths(tx, &format!("{old_home}/"), &format!("{new_home}/"))?;
     }
     note_time(tx)?;
     tx.execute("DELETE FROM synced_folder", [])?;
-    // Another disk has other inodes: the files are known by size and time.
+    // Another disk has different inodes, so the files are recognised by size and time.
     tx.execute("UPDATE watched_file SET inode = 0 WHERE inode <> 0", [])?;
     let mut elsewhere = Elsewhere::default();
     forget_documents(tx, new_home, &mut elsewhere)?;
@@ -70,7 +71,7 @@ fn note_time(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// Both end with a slash.
+/// Both paths end with a slash.
 fn move_paths(tx: &WriteTx, old: &str, new: &str) -> Result<()> {
     let moved = [old, new];
     for table in WITH_DATABASE {
@@ -96,7 +97,7 @@ fn move_paths(tx: &WriteTx, old: &str, new: &str) -> Result<()> {
     Ok(())
 }
 
-/// Every table with the path of a vector database in its column `database`.
+/// Every table with a vector database path in its column `database`.
 const WITH_DATABASE: [&str; 3] = ["document", "document_removal", "run_document"];
 
 fn forget_documents(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> {
@@ -115,7 +116,7 @@ fn forget_documents(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Resu
 struct Parameters {
     group: GroupId,
     text: String,
-    /// As SQL finds it.
+    /// The path that SQL finds.
     path: Option<String>,
     ended: bool,
 }
@@ -149,7 +150,7 @@ fn hold_group(tx: &WriteTx, home: &str, found: &Parameters, elsewhere: &mut Else
     let read: Value = serde_json::from_str(&found.text).unwrap_or_default();
     let path = read["store"]["path"].as_str();
     if path != found.path.as_deref() {
-        // Two entries of one name can be read in two ways. This keeps one.
+        // A duplicate key can be read in two ways. This keeps one value.
         write_params(tx, found.group, &read.to_string())?;
     }
     let Some(path) = path.filter(|it| !is_inside(it, home)) else { return Ok(()) };
@@ -158,7 +159,7 @@ fn hold_group(tx: &WriteTx, home: &str, found: &Parameters, elsewhere: &mut Else
         elsewhere.paused.insert(found.group);
         return Ok(());
     }
-    // A document that is deleted goes from every database that its groups have written to.
+    // A deleted document is removed from every database that its groups have written to.
     tx.execute(
         "UPDATE group_detail SET params = json_remove(params, '$.store.path') WHERE group_id = ?1",
         [found.group.0],
@@ -198,7 +199,8 @@ fn hold_keys(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> 
     Ok(())
 }
 
-/// Cancels the hooks that are due although their group is not at work, since users could not see that they will run. Returns them.
+/// Cancels the due hooks of groups that are not running, because users could not see that these hooks will run. Returns
+/// them.
 pub fn end_hooks(tx: &WriteTx) -> Result<Vec<DueHooks>> {
     let mut counts: BTreeMap<(GroupId, String, String), i64> = BTreeMap::new();
     for (it, id) in hook::due_beside_work(tx)? {

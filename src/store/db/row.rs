@@ -1,4 +1,4 @@
-//! One row of an answer.
+//! One row of a result.
 
 use crate::store::{
     error::{Error, Result},
@@ -16,7 +16,8 @@ impl<'a> Row<'a> {
         Row(row)
     }
 
-    /// The value of a column, counted from 0. Errors: the stored value has another type, so the file is damaged.
+    /// The value of a column, counted from 0. Fails if the stored value has another type, which means that the file is
+    /// damaged.
     #[inline]
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T> {
         let found = self.0.get_ref(column)?;

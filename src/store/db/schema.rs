@@ -1,4 +1,4 @@
-//! The schema of an open file: it must equal ours, and nothing in it may run code.
+//! The schema of an open file. It must equal ours, and nothing in it may run code.
 
 use crate::decide::schema::{Object, Schema, statements};
 use crate::store::{
@@ -10,8 +10,8 @@ use std::{path::Path, sync::LazyLock};
 
 static OURS: LazyLock<Schema> = LazyLock::new(|| Schema::new(SCHEMA, &[]));
 
-/// What a file says of itself is data: no trigger, no view, no function of its choice runs, and nothing writes past SQL.
-/// Foreign keys work without triggers.
+/// Treats the schema in a file as data: no trigger, view or function in it runs, and SQL can't write to internal
+/// tables. Foreign keys work without triggers.
 pub(in crate::store) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     for (config, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -26,7 +26,7 @@ pub(in crate::store) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Refuses a schema that is not ours, and names the differences.
+/// Refuses a schema that differs from ours, and names the differences.
 pub(in crate::store) fn check(conn: &Connection, path: &Path) -> Result<()> {
     let mut statement = conn.prepare("SELECT type, name, sql FROM sqlite_schema")?;
     let object = |row: &rusqlite::Row<'_>| Ok(Object { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? });
@@ -38,7 +38,7 @@ pub(in crate::store) fn check(conn: &Connection, path: &Path) -> Result<()> {
     }
 }
 
-/// Our views, made of our own text for this connection alone: those in the file are for people.
+/// Creates our views for this connection from our own text. The views in the file are for people.
 pub(in crate::store) fn add_views(conn: &Connection) -> rusqlite::Result<()> {
     let mut views = statements(SCHEMA).into_iter().filter_map(|it| it.strip_prefix("CREATE VIEW "));
     views.try_for_each(|it| conn.execute_batch(&format!("CREATE TEMP VIEW {it}")))

@@ -1,4 +1,4 @@
-//! The two kinds of transaction that verbs take.
+//! The two kinds of transaction used by verbs.
 
 pub use crate::store::read_tx::ReadTx;
 
@@ -15,14 +15,14 @@ use std::{
     ops::Deref,
 };
 
-/// A BEGIN IMMEDIATE transaction of the writer thread. Verbs compose over it.
+/// A BEGIN IMMEDIATE transaction of the writer thread, in which verbs are composed.
 pub struct WriteTx<'a> {
     read: ReadTx<'a>,
     memory: &'a RefCell<Memory>,
     times: Times,
 }
 
-/// The clocks at the start of a transaction, and how long a line of a resource waits before nothing passes it.
+/// The clocks at the start of a transaction, and how long a resource line waits before no other may pass it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Times {
     pub wall: Timestamp,
@@ -56,19 +56,19 @@ impl<'a> WriteTx<'a> {
         self.times.fair_after
     }
 
-    /// Runs a statement; the number of rows that it changed.
+    /// Runs a statement and returns the number of changed rows.
     #[inline]
     pub(in crate::store) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
         self.run(sql, params)
     }
 
-    /// Runs an INSERT that ends in `RETURNING id`: the new row's id.
+    /// Runs an INSERT that ends in `RETURNING id`, and returns the new row's id.
     pub(in crate::store) fn insert(&self, sql: &str, params: impl Params) -> Result<i64> {
         let id = self.returned(sql, params, |row| row.get(0))?;
         id.ok_or_else(|| Error::Sqlite { reason: format!("no id was returned by `{sql}`") })
     }
 
-    /// Runs a statement that changes one row at most and ends in RETURNING. Returns that row.
+    /// Runs a statement that changes at most one row and ends in RETURNING. Returns that row.
     #[inline]
     pub(in crate::store) fn change<T>(
         &self,
@@ -87,12 +87,12 @@ impl<'a> WriteTx<'a> {
         Token(self.memory().counters.token.next())
     }
 
-    /// Adds to the end counts of a group; written once, before COMMIT.
+    /// Adds to the end counts of a group. They are written once, before COMMIT.
     pub(in crate::store) fn sum(&self, group: GroupId, add: impl FnOnce(&mut Sums)) {
         add(self.memory().sums.entry(group).or_default());
     }
 
-    /// Writes the counters that moved. Runs once, just before COMMIT.
+    /// Writes the changed counters, once, just before COMMIT.
     pub(in crate::store::db) fn save_counters(&self) -> Result<()> {
         let moved = self.memory().counters.moved();
         for (id, value) in moved.into_iter().flatten() {

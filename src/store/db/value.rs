@@ -1,4 +1,4 @@
-//! The values of statements and columns: five kinds, independent of the database.
+//! The values of parameters and columns: five kinds, independent of the database.
 
 use rusqlite::{
     ToSql,
@@ -6,7 +6,7 @@ use rusqlite::{
 };
 use std::sync::Arc;
 
-/// A value that is borrowed from its owner: from a row, or from what a statement is run with.
+/// A borrowed value, from a row or for a statement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     Null,
@@ -17,7 +17,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// None: a text that is not UTF-8.
+    /// None for a text that is not UTF-8.
     #[inline]
     pub(in crate::store::db) fn of(found: ValueRef<'a>) -> Option<Value<'a>> {
         Some(match found {
@@ -50,7 +50,7 @@ pub trait ToValue {
 
 /// A type that a column can be read as.
 pub trait FromValue: Sized {
-    /// None: no value of this type, which in our tables means that the file is damaged.
+    /// None if the value has another type, which in our tables means that the file is damaged.
     fn from_value(value: Value<'_>) -> Option<Self>;
 }
 

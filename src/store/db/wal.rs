@@ -1,8 +1,8 @@
-//! The log of the database as bytes: what it still holds behind the frame at which SQLite stops reading.
+//! Reads the log of the database as bytes, to find what is left after the frame at which SQLite stops.
 //!
-//! SQLite recovers a log up to the first frame whose checksum is wrong, without a word about what follows. A whole commit
-//! behind that frame means that acknowledged work is about to be lost. SQLite takes no lock on the log itself, so this file
-//! can be read beside it; the database and its shared memory can't.
+//! SQLite recovers a log up to the first frame with a wrong checksum, and does not report what follows. A whole commit
+//! after that frame means that acknowledged work is about to be lost. SQLite takes no lock on the log itself, so this
+//! file can be read safely; the database and its shared memory can't.
 //!
 //! The format is described in <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
@@ -15,15 +15,15 @@ use std::{
 const HEADER: u64 = 32;
 const FRAME_HEADER: usize = 24;
 
-/// The low bit of the magic number says in which byte order checksums were computed.
+/// The low bit of the magic number gives the byte order in which checksums were computed.
 const MAGIC: u32 = 0x377f_0682;
 
 /// Commits of the newest generation that SQLite can't reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::store) struct Unreachable {
-    /// Whole transactions behind the damaged frame.
+    /// Whole transactions after the damaged frame.
     pub commits: u64,
-    /// The newest content of the page that the caller asked for, if one of them wrote it.
+    /// The newest content of the page that the caller asked for, if one of the commits wrote it.
     pub page: Option<Vec<u8>>,
     /// The salts of the log, which change when it restarts.
     pub generation: [u8; 8],
@@ -41,7 +41,7 @@ pub(in crate::store) fn path_of(database: &Path) -> PathBuf {
 pub(in crate::store) struct Shape {
     /// Of the database, in bytes.
     pub page_size: usize,
-    /// Frames that SQLite accepts.
+    /// The number of frames that SQLite accepts.
     pub readable: u64,
 }
 
@@ -50,21 +50,21 @@ impl Shape {
         (FRAME_HEADER + self.page_size) as u64
     }
 
-    /// Where the frames end that SQLite accepts, in bytes.
+    /// The end of the frames that SQLite accepts, in bytes.
     pub(in crate::store) fn end(&self) -> u64 {
         HEADER + self.readable * self.frame()
     }
 }
 
-/// Reads the log behind the frames that SQLite accepts. `page` is looked out for.
+/// Reads the log after the frames that SQLite accepts, and looks for `page`.
 ///
-/// Counts commit frames of the same generation (the same salts) whose checksum continues that of the frame before, if a
-/// damaged frame stands before it. What an interrupted transaction left has no commit frame, and what an older generation
-/// left has other salts.
+/// Counts commit frames of the same generation (the same salts) whose checksum continues that of the previous frame, if
+/// a damaged frame comes before them. The remains of an interrupted transaction have no commit frame, and those of an
+/// older generation have other salts.
 ///
-/// A single commit that begins with the first frame that does not fit is no loss: a process that is killed between writing
-/// its commit and making it known leaves a whole one, and a shorter commit of another process, written over its first
-/// frames, leaves its end. It was never acknowledged.
+/// A single commit that begins at the first frame that does not fit is not a loss. A process that is killed between
+/// writing its commit and publishing it leaves a whole one. A shorter commit of another process, written over its first
+/// frames, leaves its end. Neither was acknowledged.
 pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io::Result<Unreachable> {
     let mut found = Unreachable::default();
     let file = match regular_file::open(log) {
@@ -104,8 +104,8 @@ pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io:
         }
         // The size of the database after the commit; zero in every frame that does not end a transaction.
         if number(&frame, 4) != 0 {
-            // A commit that SQLite leaves out although all of it is whole is no loss: it was killed before it was made known,
-            // and never acknowledged, or the log is about to be written from its start again.
+            // A complete commit that SQLite ignores is not a loss. Its process was killed before publishing it, so it
+            // was never acknowledged, or the log is about to be overwritten from its start.
             if !damaged {
                 return Ok(Unreachable::default());
             }
@@ -119,8 +119,8 @@ pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io:
     }
 }
 
-/// The integers in the second column of a table of two integer columns, by row id, whose whole tree is this one leaf page.
-/// None where the page is something else.
+/// The integers in the second column of a table with two integer columns, by row id, if the table consists of this
+/// single leaf page. None if the page is something else.
 pub(in crate::store) fn small_table(page: &[u8]) -> Option<Vec<(i64, i64)>> {
     const TABLE_LEAF: u8 = 13;
     if *page.first()? != TABLE_LEAF {
@@ -147,12 +147,12 @@ struct Header {
     big_endian: bool,
     salts: [u8; 8],
     checksum: (u32, u32),
-    /// Whether its own checksum is right.
+    /// Whether its own checksum is correct.
     whole: bool,
 }
 
 impl Header {
-    /// None: there is no frame. A header that is damaged itself takes the generation of the first frame.
+    /// None if there is no frame. A damaged header takes the generation of the first frame.
     fn read(log: &mut impl Read, shape: &Shape) -> io::Result<Option<Header>> {
         let (mut bytes, mut frame) = ([0; HEADER as usize], [0; FRAME_HEADER]);
         if !fill(log, &mut bytes)? || !fill(log, &mut frame)? {
@@ -184,7 +184,7 @@ impl Header {
     }
 }
 
-/// Fills the buffer; false where the file ends before.
+/// Fills the buffer. False if the file ends earlier.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match from.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -237,7 +237,8 @@ mod tests {
     use super::*;
     use rusqlite::{Connection, OpenFlags};
 
-    /// A log of ten commits beside its database, whose counter stood at 100 times their number; and the root of the counter.
+    /// A log with ten commits and its database, with a counter of 100 times their number; and the root page of the
+    /// counter table.
     fn ten_commits(dir: &Path) -> (PathBuf, u32) {
         let path = dir.join("live.db");
         let db = Connection::open(&path).unwrap();
@@ -256,7 +257,7 @@ mod tests {
         }
         let root =
             db.query_row("SELECT rootpage FROM sqlite_schema WHERE name='counter'", [], |row| row.get(0)).unwrap();
-        // As after a crash: the files as they stand while the connection is open.
+        // As after a crash: the files as they are while the connection is open.
         let copy = dir.join("copy.db");
         for (from, to) in [(path.clone(), copy.clone()), (path_of(&path), path_of(&copy))] {
             std::fs::copy(from, to).unwrap();
@@ -316,7 +317,7 @@ mod tests {
         let (database, root) = ten_commits(dir.path());
         let log = path_of(&database);
         let frames = (std::fs::read(&log).unwrap().len() as u64 - 32) / (24 + 4096);
-        // A commit that was killed before it was made known, and a log that is about to begin again.
+        // A commit whose process was killed before publishing it, and a log that is about to be overwritten.
         for known in [frames - 3, frames / 2, 0] {
             assert_eq!(unreachable(&log, &shape(known), root).unwrap(), Unreachable::default(), "{known} known");
         }
@@ -326,7 +327,8 @@ mod tests {
     fn the_rest_of_a_commit_that_was_never_made_known_is_no_damage() {
         let dir = tempfile::tempdir().unwrap();
         let (database, root) = ten_commits(dir.path());
-        // Two transactions that both follow the tenth: the longer one died, the shorter one was written over it.
+        // Two transactions that both follow the tenth. The process of the longer one died, and the shorter one was
+        // written over it.
         let followed_by = |name: &str, rows: usize| {
             let copy = dir.path().join(name);
             std::fs::copy(&database, &copy).unwrap();

@@ -1,5 +1,5 @@
-//! The one thread of the process that writes. Requests that wait at the same time share one transaction and one fsync;
-//! every caller gets its answer only after the COMMIT.
+//! The only thread of the process that writes. Requests that wait at the same time share one transaction and one fsync.
+//! Each caller gets its answer only after the COMMIT.
 
 use crate::store::{
     batch::{self, Done, refused},
@@ -32,31 +32,31 @@ use std::{
 
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
 
-/// How often a writer that could not write checks whether it can.
+/// How often a writer that could not write checks whether it can again.
 const SICK_BEFORE_LOOK: Duration = Duration::from_secs(1);
 
-/// Pages in the log from which on a commit is followed by a checkpoint.
+/// A log with this many pages gets a checkpoint after the commit.
 const LONG_LOG: i32 = 1000;
 
 thread_local! {
-    /// Pages in the log after the last commit of this thread.
+    /// The pages in the log after the last commit of this thread.
     static PAGES: Cell<i32> = const { Cell::new(0) };
 }
 
 pub(in crate::store) struct Writer {
-    /// None until the first write, unless the database had to be made.
+    /// None until the first write, unless the database had to be created.
     conn: Option<Connection>,
     turnstile: Turnstile,
     options: Options,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     memory: RefCell<Memory>,
-    /// None: the memory must be read again.
+    /// None: the cache must be reloaded.
     data_version: Option<i64>,
     poisoned: bool,
     /// Something was committed since the last checkpoint.
     dirty: bool,
-    /// The daemon epoch that was last found to be the present one.
+    /// The daemon epoch last seen as the current one.
     epoch: i64,
 }
 
@@ -101,13 +101,14 @@ impl Writer {
         self.checkpoint();
     }
 
-    /// Whether the last transaction failed, in a way that may pass before the next request.
+    /// Whether the last transaction failed with an error that may be temporary.
     fn is_sick(&self) -> bool {
         let failure = lock(&self.shared.pulse).failure;
         matches!(failure, Some(WriteFailure::Busy | WriteFailure::Broken)) && !self.poisoned
     }
 
-    /// Tries a write that changes nothing, without waiting for its turn: who watches learns that all is well again.
+    /// Tries a write that changes nothing, without waiting for a turn, so that observers learn when the writer has
+    /// recovered.
     fn look_again(&mut self) {
         let work: Work = Box::new(|tx| tx.execute(counter::TOUCH, []).map(|_| Box::new(()) as Answer));
         let (answer, _) = reply::pair();
@@ -170,7 +171,7 @@ impl Writer {
         }
     }
 
-    /// After a rolled-back transaction: requests run again alone, unless the database itself failed.
+    /// After a rollback: runs the requests again one by one, unless the database itself failed.
     fn rescue(&mut self, error: Error, done: Vec<Done>) {
         let hopeless = error.ends_transaction()
             || matches!(error, Error::Busy { .. } | Error::Newer { .. } | Error::Replaced { .. } | Error::Fenced);
@@ -179,7 +180,8 @@ impl Writer {
             let outcome = match it.again {
                 Some(request) if !hopeless && !alone => self.single(request),
                 _ if hopeless || alone => Err(error.duplicate()),
-                // A closure can't run twice: the failing one gets the reason, the others may try again.
+                // A closure can't run twice. The failed one gets the reason; the others may be retried by their
+                // callers.
                 _ => Err(it.outcome.err().unwrap_or(Error::Aborted)),
             };
             it.answer.send(outcome);
@@ -187,7 +189,7 @@ impl Writer {
     }
 
     fn single(&mut self, request: Request) -> Result<Answer> {
-        // Nobody waits at the other end: the outcome is taken from where the batch has left it.
+        // This reply has no receiver: the outcome is taken from the batch.
         let (answer, _) = reply::pair();
         let mut done = Vec::new();
         let begun = Instant::now();
@@ -208,7 +210,7 @@ impl Writer {
         }
     }
 
-    /// Runs jobs until nothing waits, then commits. On an error everything is rolled back and forgotten.
+    /// Runs jobs until none is waiting, then commits. On an error, everything is rolled back and the cache cleared.
     fn transaction(&mut self, first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
         lock(&self.shared.pulse).since = Some(Instant::now());
         let result = self.try_transaction(first, done).map_err(|error| open::at(error, &self.options.path));
@@ -246,7 +248,7 @@ impl Writer {
             }
         };
         let mut begin = || -> Result<()> {
-            // Writes to a file without a name are lost, even if they are synced.
+            // Writes to an unlinked file are lost, even if they are synced.
             lock(&self.shared.file).check()?;
             begin_immediate(conn, deadline).map_err(|error| match error {
                 Error::Busy { .. } => open::busy(&self.options),
@@ -254,7 +256,7 @@ impl Writer {
             })?;
             let epoch = self.shared.epoch.load(Ordering::Acquire);
             if epoch != self.epoch {
-                // A new daemon reads it again, even if no process has written since.
+                // A new daemon reloads it, even if no process has written since.
                 self.data_version = None;
             }
             refresh(conn, &self.options.path, &self.memory, &mut self.data_version, epoch)?;
@@ -282,13 +284,13 @@ impl Writer {
             self.poisoned |= fsync_failed(conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }
         drop(turn);
-        // A claim that found nothing has written nothing. A checkpoint after it would look like a commit to those who
-        // watch, who would claim again: an idle engine would never come to rest.
+        // A claim that found nothing has written nothing. A checkpoint after it would look like a commit to watchers,
+        // which would then claim again: an idle engine would never come to rest.
         self.dirty |= pages > 0;
         Ok(())
     }
 
-    /// Opens the database for writing, unless it is. It must still be the file that is read.
+    /// Opens the database for writing, unless it already is. It must still be the file that is being read.
     fn connect(&mut self) -> Result<()> {
         if self.conn.is_some() {
             return Ok(());
@@ -302,7 +304,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Empties the log when there is nothing else to do.
+    /// Checkpoints the log when there is nothing else to do.
     fn checkpoint(&mut self) {
         self.dirty = false;
         let Some(conn) = self.conn.as_ref().filter(|_| !self.poisoned) else { return };
@@ -321,8 +323,9 @@ fn counting_pages(conn: Connection) -> Connection {
     conn
 }
 
-/// Runs a checkpoint. What fails in it is harmless, a reader in the way or a full disk: the log keeps everything, and the
-/// next one tries again. Not so a failed fsync: the kernel may have dropped the pages and say yes the next time.
+/// Runs a checkpoint. Most failures, such as a reader in the way or a full disk, are harmless: the log keeps
+/// everything, and the next checkpoint tries again. A failed fsync is not: the kernel may have dropped the pages and
+/// report success the next time.
 fn fsync_failed(conn: &Connection, checkpoint: &str) -> bool {
     let done = conn.prepare_cached(checkpoint).and_then(|mut it| it.query_row([], |_| Ok(())));
     matches!(done.map_err(Error::from), Err(Error::Poisoned))
@@ -358,7 +361,7 @@ fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
     let begin = if is_active(Failpoint::DeferredBegin) { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
     loop {
         match conn.prepare_cached(begin)?.execute([]).map_err(Error::from) {
-            // Only a program that does not use the turnstile can be in the way here.
+            // Only a program that does not use the turnstile can block this.
             Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => return Err(error),
             Ok(_) => return Ok(()),
@@ -366,8 +369,8 @@ fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
     }
 }
 
-/// Reads the memory again when another process wrote since, and refuses a schema that became newer, or to write for a
-/// daemon (`epoch` > 0) that another has replaced.
+/// Reloads the cache if another process wrote since. Refuses a newer schema, and refuses to write for a daemon (`epoch`
+/// > 0) that has been replaced.
 fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut Option<i64>, epoch: i64) -> Result<()> {
     let version: i64 = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     if *seen == Some(version) {
