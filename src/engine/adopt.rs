@@ -1,4 +1,4 @@
-//! Continuing a group in its own worker.
+//! Lets a worker continue a group that it owns.
 
 use super::{Engine, error::Result};
 use crate::{
@@ -9,12 +9,12 @@ use crate::{
 const RUNS: usize = 100;
 
 impl Engine {
-    /// Makes the open steps of this group visible to a worker with its scope; safe to repeat.
+    /// Makes the open steps of this group visible to a worker with its scope. Safe to repeat.
     pub fn adopt(&self, group: GroupId) -> Result<()> {
         self.adopt_into(group, group)
     }
 
-    /// The same with the groups that its steps started.
+    /// The same, including the groups that its steps started.
     fn adopt_into(&self, group: GroupId, scope: GroupId) -> Result<()> {
         let mut after = RunId(0);
         while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, group, scope, after, RUNS))? {

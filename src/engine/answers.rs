@@ -15,7 +15,7 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Waits that one transaction ends at most.
+/// The most waits that one transaction ends.
 const SLICE: usize = 250;
 /// The largest value of an answer or a signal.
 const MOST: Bytes = Bytes(64 << 10);
@@ -23,9 +23,9 @@ const MOST: Bytes = Bytes(64 << 10);
 const MOST_WORDS: Bytes = Bytes(4 << 10);
 
 impl Engine {
-    /// Approves or rejects a step that waits for an approval. To repeat the answer that it has got changes nothing.
+    /// Approves or rejects a step that waits for an approval. Repeating the same answer changes nothing.
     ///
-    /// Refused if the step waits for no approval, or has got another answer.
+    /// Refused if the step does not wait for an approval, or already has a different answer.
     pub fn answer(&self, id: StepId, mut answer: Answer) -> Result<Answered> {
         answer.at = None;
         (answer.by, answer.reason) = (answer.by.trim().to_string(), answer.reason.trim().to_string());
@@ -42,8 +42,9 @@ impl Engine {
         Ok(self.store.write(move |tx| answer::approval(tx, id, &answer))?)
     }
 
-    /// Sends a signal to a group, or to one run of it. It is kept for steps that come to wait for it later; to repeat it changes
-    /// nothing, and one with another value replaces it for the steps that have not taken it yet.
+    /// Sends a signal to a group, or to one of its runs. It is kept for steps that begin to wait for it later.
+    /// Repeating it changes nothing; with another value, it replaces the first value for the steps that have not
+    /// received it yet.
     pub fn signal(&self, mut signal: Signal) -> Result<Sent> {
         signal.by = signal.by.trim().to_string();
         if signal.by.is_empty() {
@@ -63,7 +64,7 @@ impl Engine {
         }
     }
 
-    /// Refuses a name that no step of the group waits for.
+    /// Refuses a name for which no step of the group waits.
     fn check_signal(&self, signal: &Signal) -> Result<()> {
         let definition = self.store.read(|tx| group::detail(tx, signal.group))?.definition;
         let known = self.catalog.definition(&self.store, definition)?;

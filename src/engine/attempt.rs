@@ -1,4 +1,4 @@
-//! One attempt: gathers what the step needs, runs its kind, and has `decide` judge the report.
+//! One attempt: gathers the input of the step, runs its kind, and lets `decide` judge the report.
 
 use super::{
     Engine,
@@ -41,12 +41,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How to settle, and what must live until that is committed.
+/// How to settle the step, and the guards that must live until the settlement is committed.
 pub(super) struct Attempted {
     pub settlement: Settlement,
     pub guards: Vec<PutGuard>,
     pub key: Option<KeyGuard>,
-    /// For the metrics; empty when the step could not be read.
+    /// For the metrics. Empty if the step could not be read.
     pub step_type: String,
 }
 
@@ -126,7 +126,7 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
     Attempted { settlement, guards, key, step_type }
 }
 
-/// Pauses the group of a step that waits for something outside, such as a server. Hooks of a group don't pause it.
+/// Pauses the group of a step that waits for something external, such as a server. Hooks don't pause their group.
 fn pause_group(state: &WorkerState, claimed: &Claimed, reason: &str) {
     if claimed.group.is_of_hooks() {
         return;
@@ -136,7 +136,7 @@ fn pause_group(state: &WorkerState, claimed: &Claimed, reason: &str) {
     }
 }
 
-/// What templates see of earlier steps before anything is written to disk for them.
+/// The results of earlier steps that templates can use before any file is written for them.
 fn seen(
     inputs: &BTreeMap<String, Output>,
     unfinished: &BTreeMap<String, &'static str>,
@@ -150,7 +150,7 @@ fn seen(
     inputs.iter().map(input).collect()
 }
 
-/// A step that starts runs of its own waits for them, or fails because it can't start them.
+/// Starts the child runs of a step. The step then waits for them, or fails if they can't be started.
 fn start_children(state: &WorkerState, claimed: &Claimed, task: &Task, children: &Children) -> Settlement {
     let (artifacts, damage) = state.engine.artifacts.noting();
     let settlement = match children::start(&state.engine, claimed, task, children, &artifacts) {
@@ -204,7 +204,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         inputs: seen(&inputs, &unfinished, &files),
         ..Values::default()
     };
-    // A needed step has completed, even if it left nothing.
+    // A needed step has completed, even if it produced nothing.
     for need in step.needs.iter().filter_map(|it| known.definition.steps.get(*it)) {
         values.inputs.entry(need.name.clone()).or_default();
     }
@@ -240,7 +240,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     Ok(Task { known, group, row, input, before, children })
 }
 
-/// Where the results of children are written, by the names of the steps that started them.
+/// The files for the results of children, by the name of the step that started them.
 fn child_files<'n>(root: &Path, names: impl Iterator<Item = &'n String>) -> BTreeMap<String, PathBuf> {
     let file = |name: &String| root.join("children").join(hex::encode(name)).with_extension("jsonl");
     names.map(|name| (name.clone(), file(name))).collect()
@@ -285,20 +285,20 @@ fn execute(
     result
 }
 
-/// A step that was in flight when an engine died runs alone. None: it runs here.
+/// Runs a step alone in a child process if an engine died while running it. None: run it here.
 fn in_child(engine: &Engine, cx: &StepContext, kind: &dyn StepKind, name: &str, suspect: bool) -> Option<StepResult> {
     let alone = suspect && kind.can_run_in_child();
     alone.then(|| step_child::run(engine, cx, name)).flatten()
 }
 
-/// Runs a kind in this process: it ends at its timeout, and its panic fails only that step.
+/// Runs a kind in this process. It ends at its timeout, and a panic fails only this step.
 pub(super) fn here(cx: &StepContext, kind: &dyn StepKind) -> StepResult {
     with_deadline(cx, || {
         catch_unwind(AssertUnwindSafe(|| kind.run(cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic))
     })
 }
 
-/// Runs an in-process kind under the step's timeout: a deadline of our own, since such kinds poll the token.
+/// Runs an in-process kind with the step's timeout. Such kinds poll the token, so we set our own deadline.
 fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResult {
     let Some(timeout) = cx.step.timeout else { return run() };
     let done = CancelToken::new();
@@ -310,7 +310,7 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     });
     let watcher = match started {
         Ok(watcher) => watcher,
-        // Without one the step could run for ever.
+        // Without a deadline, the step could run for ever.
         Err(error) => {
             let reason = format!("no thread available to watch its timeout: {error}");
             return StepResult::ended(Outcome::NoRoom { reason, in_vain: false });
@@ -325,14 +325,15 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     result
 }
 
-/// Notes how much memory the attempt used, where the engine learns. A step that was killed for memory reserves more the next time.
+/// Records the memory used by the attempt, if the engine learns. A step that was killed for memory reserves more the
+/// next time.
 fn learn(state: &WorkerState, claimed: &Claimed, report: &Report) {
     if !state.engine.options.learn {
         return;
     }
     let Some(peak) = report.certificate.peak_rss.and_then(|it| i64::try_from(it.0).ok()) else { return };
     state.peaks.lock().unpoisoned().push((claimed.step_type, peak));
-    // The kernel kills with signal 9 when the machine has no memory left.
+    // The kernel kills with signal 9 when the machine runs out of memory.
     let killed = matches!(
         report.outcome,
         Outcome::ResourceLimit { limit: ResourceLimit::Memory, .. } | Outcome::Crashed { signal: Some(9), .. }
@@ -343,7 +344,7 @@ fn learn(state: &WorkerState, claimed: &Claimed, report: &Report) {
     }
 }
 
-/// A step that takes more of a resource than there is: its capacity was lowered after the submit.
+/// The step takes more of a resource than exists, because the capacity was lowered after the submission.
 fn impossible(reason: &str) -> Settlement {
     let what = format!("{reason}: raise it in the settings or submit with a smaller request, then retry");
     let outcome = Outcome::permanent("resources", what).bounded();
@@ -367,21 +368,22 @@ fn give_back(state: &WorkerState, claimed: &Claimed, outcome: &Outcome, due: Tim
     Settlement::Release { due, record: Some(tries.record(outcome, &Default::default(), Vec::new())) }
 }
 
-/// A step that could not start because of a shortage waits longer each time.
+/// Defers a step that could not start because of a shortage, longer each time.
 fn put_off(state: &WorkerState, claimed: &Claimed, outcome: &Outcome) -> Settlement {
     let before = settlement::Tries::before(state, claimed, outcome).all;
     let due = next_look(before, state.engine.store.now(), settlement::chance());
     give_back(state, claimed, outcome, due)
 }
 
-/// The step's input could not be read or locked: a shortage that passes is not its fault, anything else is a failure.
+/// Settles a step whose input could not be read or locked. A temporary shortage is not its fault; anything else is a
+/// failure.
 fn refuse(state: &WorkerState, claimed: &Claimed, error: &Error) -> Settlement {
     match error {
         Error::Store(store::Error::NotFound { .. }) | Error::Definition(_) | Error::Refused { .. } => {
             let outcome = Outcome::permanent("input", error.to_string()).bounded();
             Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
         }
-        // A damaged database stays damaged: the step would be claimed and released for ever.
+        // A damaged database stays damaged, so the step would be claimed and released for ever.
         Error::Store(store::Error::Corrupt { .. }) => {
             state.fail(error);
             release(state, claimed, &error.to_string())

@@ -1,4 +1,4 @@
-//! The ends of earlier steps that a step sees, in workflows in which a step can run after one that did not complete.
+//! How earlier steps ended, for workflows in which a step can run after one that did not complete.
 
 use super::{Engine, Error, submit};
 use crate::{
@@ -10,19 +10,19 @@ use crate::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// How the steps before one ended.
+/// How the earlier steps ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Before {
-    /// The statuses, by name, of needed steps that did not complete.
+    /// The statuses of needed steps that did not complete, by name.
     pub unfinished: BTreeMap<String, &'static str>,
-    /// A step of the run without `allow_failure` has failed.
+    /// Whether a step of the run failed without `allow_failure`.
     pub run_failed: bool,
-    /// The run or its group is being cancelled.
+    /// Whether the run or its group is being cancelled.
     pub in_a_cancel: bool,
 }
 
 impl Before {
-    /// Reads nothing for a workflow in which every step needs completed steps only.
+    /// Reads nothing if every step of the workflow needs only completed steps.
     pub(super) fn of(engine: &Engine, row: &input::Input, definition: &Definition) -> Result<Before, Error> {
         if !definition.is_conditional() {
             return Ok(Before::default());
@@ -41,7 +41,7 @@ impl Before {
         })
     }
 
-    /// Gives each needed step that did not complete the value null.
+    /// Gives null as the value of each needed step that did not complete.
     pub(super) fn fill(&self, inputs: &mut BTreeMap<String, Output>) {
         for name in self.unfinished.keys() {
             inputs.insert(name.clone(), Output { value: Some(Value::Null), ..Output::default() });

@@ -10,14 +10,14 @@ use crate::{
 use serde_json::json;
 use std::env;
 
-/// The variables that every command inherits and can depend on.
+/// Variables that every command inherits and can depend on.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// The key under which the result of a step is cached; None if it is not.
+/// The key under which the result of a step is cached. None if it is not cached.
 ///
-/// Built-in kinds know best what they depend on. Commands have effects, so they are cached only with `cache: true`,
-/// by their definition, their parameters, their item, the results of their predecessors, the variables passed on to them, and
-/// the content of their `cache_files`. None also if one of those files is missing.
+/// Built-in kinds know their own dependencies. Commands have side effects, so they are cached only with `cache: true`,
+/// by their definition, parameters, item, the results of their predecessors, the variables passed on to them, and the
+/// content of their `cache_files`. None also if one of these files is missing.
 pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Option<[u8; 32]> {
     let step = &task.known.definition.steps[task.row.no];
     if step.cache == Some(false) {
@@ -74,7 +74,8 @@ pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Opt
     Some(digest("windlass step cache 2", &what))
 }
 
-/// The key again after the step has run; None if its files have changed meanwhile, so that its result fits neither version.
+/// The key, recomputed after the step has run. None if its files have changed in the meantime, because the result then
+/// matches neither version.
 pub(super) fn confirm(
     state: &WorkerState,
     task: &Task,
@@ -100,7 +101,7 @@ pub(super) fn find(state: &WorkerState, key: &[u8; 32]) -> Option<OutputId> {
         return Some(id);
     }
     let key = *key;
-    // A file is missing: the step runs again and the entry is replaced.
+    // A file is missing, so the step runs again and the entry is replaced.
     let _ = store.write(move |tx| step_cache::forget(tx, &key));
     None
 }

@@ -1,4 +1,4 @@
-//! The files that a cached result depends on: named in the definition, hashed for the key, checked at submit.
+//! The files that a cached result depends on: declared in the workflow, hashed into the key, and checked at submit.
 
 use super::item::item_value;
 use crate::{
@@ -15,15 +15,15 @@ use std::{
     path::Path,
 };
 
-/// The number of items checked on disk at submit; more would not find anything new.
+/// How many items are checked on disk at submit. Checking more would hardly find anything new.
 const LOOKED_AT: usize = 10_000;
-/// The maximum depth of nested directories that are read.
+/// The deepest directory nesting that is read.
 const DEEPEST: usize = 64;
 
-/// Directories of the system: programs, their parts, and devices.
+/// System directories: programs, libraries and devices.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/dev", "/proc", "/sys"];
 
-/// Refuses a step with `cache: true` that reads undeclared files: its result would be reused after they change.
+/// Refuses a step with `cache: true` that reads undeclared files, because its result would be reused after they change.
 pub(super) fn check(definition: &Definition, items: &[String], params: &Value, directory: &Path) -> Result<(), Error> {
     let remembered = |it: &&StepDefinition| {
         it.cache == Some(true) && it.cache_files.is_none() && !matches!(it.action, Action::Uses(_))
@@ -45,7 +45,7 @@ pub(super) fn check(definition: &Definition, items: &[String], params: &Value, d
     Ok(())
 }
 
-/// The word and the file that it names, if it names one.
+/// The word and the file that it names, if it names a file.
 fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) -> Option<(String, String)> {
     let word = &named.word;
     let of_item = word.expressions().any(|it| matches!(it, Expression::Item(_)));
@@ -56,7 +56,7 @@ fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) ->
         let values = Values { item: Some(Cow::Owned(item.clone())), params: Some(params.clone()), ..Values::default() };
         let name = word.render(&values).ok()?;
         let path = Path::new(&name);
-        // A program with its absolute path is not an input, and a literal directory is a destination.
+        // A program given by its absolute path is not an input, and a literal directory is a destination.
         let is_program = path.is_absolute() && (named.is_program || SYSTEM.iter().any(|it| path.starts_with(it)));
         let is_read = match literal {
             true => !is_program && directory.join(path).is_file(),
@@ -64,7 +64,7 @@ fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) ->
         };
         match item {
             _ if is_read => Some((word.source().to_string(), name)),
-            // A worker is given all of it.
+            // A worker receives the whole item.
             Value::Object(fields) if word.source() == "{{ item }}" => fields.iter().find_map(|(key, value)| {
                 let name = value.as_str().filter(|it| !it.is_empty() && directory.join(it).exists())?;
                 Some((format!("{{{{ item.{key} }}}}"), name.to_string()))
@@ -74,7 +74,7 @@ fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) ->
     })
 }
 
-/// Names and content of the files of `cache_files`; None if one is missing, so that nothing is cached.
+/// Names and contents of the files in `cache_files`. None if one is missing, so that nothing is cached.
 pub(super) fn content(
     step: &StepDefinition,
     item: &Value,
@@ -92,9 +92,9 @@ pub(super) fn content(
     hashed.collect()
 }
 
-/// Adds what a file holds, or all names and files of a directory in order.
+/// Adds the contents of a file, or the sorted names and files of a directory.
 fn add(hasher: &mut Sha256, path: &Path, depth: usize, cancel: &CancelToken) -> io::Result<()> {
-    // A pipe would wait for its writer.
+    // Opening a pipe would wait for its writer.
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_file() {

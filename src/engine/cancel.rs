@@ -1,4 +1,4 @@
-//! Cancel of any size: the flag at once, the rows in slices.
+//! Cancels work of any size: the flag immediately, the rows in slices.
 
 use super::{Engine, error::Result};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
     },
 };
 
-/// The maximum number of rows that one transaction writes.
+/// The most rows that one transaction writes.
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Cancels a step and what needs it.
+    /// Cancels a step and its dependents.
     pub fn cancel_step(&self, id: StepId) -> Result<Cancelled> {
         let cancelled = self.store.write(move |tx| cancel::step(tx, id))?;
         self.cancel_below_of(self.store.read(|tx| step::owners(tx, id))?.map(|it| it.0))?;
@@ -26,7 +26,7 @@ impl Engine {
         Ok(cancelled)
     }
 
-    /// Cancels a group; the next worker finishes what a crash between two slices leaves. False: it had ended, or was already
+    /// Cancels a group. After a crash between slices, the next worker continues. False: it had ended or was already
     /// being cancelled.
     pub fn cancel_group(&self, id: GroupId) -> Result<bool> {
         let new = self.store.write(move |tx| cancel::group(tx, id))?;
@@ -34,7 +34,7 @@ impl Engine {
         Ok(new)
     }
 
-    /// Takes the steps out of a group that is being cancelled, and of those below it.
+    /// Cancels the waiting steps of a group that is being cancelled, and of the groups below it.
     pub(super) fn cancel_slices(&self, id: GroupId) -> Result<()> {
         let mut after = Some(RunId(0));
         while let Some(run) = after {
@@ -43,7 +43,7 @@ impl Engine {
         self.cancel_below_of(Some(id))
     }
 
-    /// The groups that steps of a group started are cancelled with their steps; this takes out what waits in them.
+    /// Child groups are cancelled with their parent steps; this cancels their waiting steps.
     fn cancel_below_of(&self, id: Option<GroupId>) -> Result<()> {
         let Some(id) = id else { return Ok(()) };
         for child in self.store.read(|tx| child_group::cancelling(tx, id))? {

@@ -1,4 +1,4 @@
-//! Definitions and groups that were read once: neither changes.
+//! Cached definitions and groups, which never change.
 
 use super::error::Result;
 use crate::{
@@ -47,7 +47,7 @@ impl Catalog {
         })
     }
 
-    /// The definition with its hook `no` as the last step. None: it has no such hook.
+    /// The definition with its hook `no` as the last step. None if there is no such hook.
     pub(super) fn hook(&self, store: &Store, id: DefinitionId, no: usize) -> Result<Option<Arc<Known>>> {
         remember(&self.hooks, (id, no), || {
             let known = self.definition(store, id)?;

@@ -1,7 +1,8 @@
-//! Steps that start runs of their own (`for_each`, `workflow`): the list, the group, and what later steps read of it.
+//! Steps that start runs of their own (`for_each`, `workflow`): the list, the group, and the results that later steps
+//! read.
 //!
-//! The group is submitted under a key that belongs to the step, and the step waits for it without a worker. An attempt that died after
-//! it had submitted the group is followed by one that finds it. `store::child_end` ends the step with its group.
+//! The group is submitted under a key derived from the step, and the step waits for it without holding a worker. If an
+//! attempt dies after submitting the group, the next attempt finds it. `store::child_end` ends the step with its group.
 
 use super::{
     Engine, Submission,
@@ -26,19 +27,19 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
-/// A list may have so many elements, and its file so many bytes.
+/// The most elements in a list, and the largest list file in bytes.
 const MOST_ELEMENTS: usize = 1_000_000;
 const MOST_BYTES: u64 = 256 << 20;
-/// Runs of which the lines are written at once.
+/// How many runs are read and written at once.
 const PAGE: usize = 500;
-/// Bytes that a part of a group's name has at most.
+/// The longest part of a group's name, in bytes.
 const NAME_PART: usize = 400;
 
-/// Starts the group of a step, or finds it; the step waits for it.
+/// Starts the group of a step, or finds it. The step then waits for it.
 ///
 /// # Errors
 ///
-/// A conflict passes: another process builds the group.
+/// A conflict is temporary: another process is building the group.
 pub(super) fn start(
     engine: &Engine,
     claimed: &Claimed,
@@ -100,7 +101,7 @@ impl Engine {
             Ok(submitted) => Ok(submitted.group),
             Err(error) if error.kind() == Kind::Conflict => {
                 match self.store.read(|tx| child_group::of_step(tx, step))? {
-                    // Another process, which was thought dead, builds it.
+                    // Another process, which was thought to be dead, is building it.
                     Some(_) => Err(error),
                     None => Err(Error::refused(
                         error.to_string(),
@@ -112,13 +113,14 @@ impl Engine {
         }
     }
 
-    /// Removes what is there of a group that nobody builds any longer. The next submission takes over one that is being built.
+    /// Removes the remains of a group that no process is building any more. The next submission takes over one that is
+    /// being built.
     fn give_up_building(&self, child: &Child) -> Result<()> {
         let lives = child.builder.as_ref().is_some_and(process_stat::is_alive) && !self.has_given_up(child.group);
         if lives { Ok(()) } else { self.sweep_unsealed(child.group) }
     }
 
-    /// Opens again what failed in the group of a step that was retried.
+    /// Reopens the failed runs in the group of a retried step.
     fn retry_child(&self, child: &Child, children: &Children, new: NewChild) -> Result<()> {
         let group = child.group;
         let known = self.catalog.definition(&self.store, child.definition)?;
@@ -152,7 +154,7 @@ fn list(task: &Task, children: &Children, artifacts: &ArtifactStore) -> Result<V
         Some(Each::File { step, name }) => {
             let file = task.input.inputs.get(step).and_then(|it| it.files.iter().find(|(own, _)| own == name));
             let Some((_, file)) = file else {
-                // What was skipped, or failed and was allowed to, made no list.
+                // A step that was skipped, or had an allowed failure, produced no list.
                 if task.input.unfinished.contains_key(step) {
                     return Ok(Vec::new());
                 }
@@ -185,7 +187,8 @@ fn text(element: &Value) -> String {
     }
 }
 
-/// The elements in a file: JSON of any kind in each line of a file of JSON lines, else texts and objects as in `--items-from`.
+/// The elements in a file. In a JSON Lines file each line is any JSON value; in other files lines are read as in
+/// `--items-from`.
 fn lines(bytes: &[u8], name: &str) -> std::result::Result<Vec<String>, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let content = std::str::from_utf8(bytes).map_err(|_| format!("the list `{name}` is not UTF-8"))?;
@@ -203,7 +206,7 @@ fn lines(bytes: &[u8], name: &str) -> std::result::Result<Vec<String>, String> {
     Ok(items)
 }
 
-/// Writes one line of JSON for each run, in the order of the list. Nothing for a step that started none.
+/// Writes one line of JSON for each run, in the order of the list. Nothing if the step started none.
 fn write_lines(engine: &Engine, runs: Runs, out: &mut impl Write) -> Result<()> {
     match runs {
         Runs::All(group) => write_runs(engine, group, out),
@@ -236,7 +239,7 @@ fn write_runs(engine: &Engine, group: GroupId, out: &mut impl Write) -> Result<(
     }
 }
 
-/// A hash of what a step reads of these runs.
+/// A hash of what a step reads from these runs.
 pub(super) fn hash(engine: &Engine, all: impl Iterator<Item = Runs>) -> Result<String> {
     let mut hasher = Hasher(Sha256::new());
     for runs in all {
@@ -259,7 +262,7 @@ impl Write for Hasher {
     }
 }
 
-/// Writes the files that the step reads of the runs of earlier steps.
+/// Writes the files with the results of child runs that the step reads.
 pub(super) fn write_files(engine: &Engine, task: &Task) -> Result<()> {
     for (name, runs) in &task.children {
         let Some(path) = task.input.children.get(name) else { continue };
@@ -275,7 +278,7 @@ pub(super) fn write_files(engine: &Engine, task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Whether an error passes by itself: another process is at it.
+/// Whether an error is temporary because another process is at work.
 pub(super) fn passes(error: &Error) -> bool {
     matches!(error, Error::Refused { kind: Kind::Conflict, .. } | Error::Store(store::Error::Conflict { .. }))
 }

@@ -1,11 +1,11 @@
-//! The chores of a worker that takes every step: work that a commit may have made due, and work that could not be done
-//! immediately. One thread, which sleeps until something is committed.
+//! Regular work of a worker that takes every step: work that a commit may have made due, and work that was not possible
+//! earlier. Runs on one thread, which sleeps until something is committed.
 
 use super::state::WorkerState;
 use crate::model::Millis;
 use std::sync::Arc;
 
-/// The minimum interval between two rounds of chores.
+/// The shortest interval between two rounds.
 const PAUSE: Millis = Millis(200);
 
 pub(super) fn run(state: &Arc<WorkerState>) {

@@ -1,4 +1,4 @@
-//! Evaluates the condition of a step, and records the values that it saw.
+//! Evaluates the condition of a step, and records the values that it used.
 
 use super::{settlement, task::Task};
 use crate::{
@@ -16,8 +16,8 @@ use std::borrow::Cow;
 /// The time limit of a step that runs because of a cancel and has no `timeout`.
 const IN_A_CANCEL: Millis = Millis::minutes(10);
 
-/// The settlement of a step that does not run because of its condition. Evaluated only before the first attempt: a step that
-/// has run once runs to its end.
+/// The settlement of a step that its condition prevents from running. Evaluated only before the first attempt: once a
+/// step has run, it runs to its end.
 pub(super) fn judge(claimed: &Claimed, task: &Task) -> Option<Settlement> {
     let step = &task.known.definition.steps[task.row.no];
     let condition = step.when.as_ref().filter(|_| claimed.attempt == 1 && !task.row.runs_again)?;
@@ -69,7 +69,7 @@ fn with_condition(detail: &str, saw: &Skip) -> String {
     detail.to_string()
 }
 
-/// The step as it runs: a step that a cancel starts always has a time limit.
+/// The step as it is run. A step that a cancel starts always has a time limit.
 pub(super) fn as_it_runs(task: &Task) -> Cow<'_, StepDefinition> {
     let step = &task.known.definition.steps[task.row.no];
     match timeout(step, task.before.in_a_cancel) {

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the pool of hooks looks while the last steps of a worker end.
+/// How often the pool of hooks checks for hooks while the last steps of a worker end.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn run(state: &Arc<WorkerState>, pool: usize) {
@@ -45,7 +45,7 @@ pub(super) fn run(state: &Arc<WorkerState>, pool: usize) {
             }
             continue;
         };
-        // There may be more where this came from.
+        // More steps may be claimable.
         notify.pass_on();
         next = work(state, pool, claimed, &template);
     }
@@ -65,7 +65,7 @@ fn template(state: &WorkerState, pool: usize) -> Claim {
     }
 }
 
-/// A claim made now: under the worker's current number, its locks valid for the time to live.
+/// A current claim: with the worker's current number, and locks that are valid for their time to live.
 fn fresh(state: &WorkerState, template: &Claim) -> Claim {
     let now = state.engine.store.clock().monotonic();
     Claim { worker: state.id(), lock_deadline: now + state.engine.options.lock_ttl, ..template.clone() }
@@ -73,7 +73,7 @@ fn fresh(state: &WorkerState, template: &Claim) -> Claim {
 
 fn claim(state: &WorkerState, template: &Claim) -> store::Result<Option<Claimed>> {
     if state.attempts().is_empty() {
-        // After a pause the last heartbeat is old; the step must not look like a silent worker's.
+        // After a pause the last heartbeat is old. The step must not look like that of a silent worker.
         state.beat();
     }
     let metrics = &state.engine.metrics;
@@ -87,7 +87,7 @@ fn claim(state: &WorkerState, template: &Claim) -> store::Result<Option<Claimed>
     Ok(claimed)
 }
 
-/// Runs one step to its settlement; returns the step that was claimed with it.
+/// Runs one step and settles it. Returns the step that was claimed with the settlement.
 fn work(state: &WorkerState, pool: usize, claimed: Claimed, template: &Claim) -> Option<Claimed> {
     let begun = Instant::now();
     let cancel = CancelToken::new();
@@ -95,7 +95,8 @@ fn work(state: &WorkerState, pool: usize, claimed: Claimed, template: &Claim) ->
     state.busy.fetch_add(1, Ordering::AcqRel);
     state.pools[pool].busy.fetch_add(1, Ordering::Relaxed);
     let attempted = attempt::run(state, &claimed, &cancel);
-    // The work is done: release the file lock before the row, so that the next holder of the row need not wait for the file.
+    // The work is done. Release the file lock before the row, so that the next holder of the row need not wait for the
+    // file.
     drop(attempted.key);
     let (settlement, step_type) = (attempted.settlement, attempted.step_type);
     let waited = claimed.started.since(claimed.due);
@@ -103,7 +104,7 @@ fn work(state: &WorkerState, pool: usize, claimed: Claimed, template: &Claim) ->
     metrics.time(Histogram::QueueWait, &step_type, waited.duration());
     metrics.time(Histogram::StepDuration, &step_type, begun.elapsed());
     let next = settle(state, pool, &claimed, settlement, &step_type, template);
-    // The rows of its artifacts are committed, so a sweep may look at the files again.
+    // The rows of its artifacts are committed, so a sweep may examine the files again.
     drop(attempted.guards);
     state.attempts().remove(&claimed.lease);
     state.pools[pool].busy.fetch_sub(1, Ordering::Release);
@@ -111,7 +112,7 @@ fn work(state: &WorkerState, pool: usize, claimed: Claimed, template: &Claim) ->
     next
 }
 
-/// Settles and claims the next step. Retries as long as the disk is full, unless the worker stops.
+/// Settles a step and claims the next one. Retries while the disk is full, unless the worker stops.
 fn settle(
     state: &WorkerState,
     pool: usize,
@@ -144,7 +145,7 @@ fn settle(
                 state.disk_low.store(true, Ordering::Relaxed);
                 state.engine.give_up_ballast();
                 if state.interrupted.load(Ordering::Acquire) {
-                    // The stop timeout is over: the lease will be reaped when a process can write again.
+                    // The stop timeout is over. The lease is reaped when a process can write again.
                     return None;
                 }
                 std::thread::sleep(ROOM_WAIT);
@@ -184,8 +185,7 @@ fn counter(settlement: &Settlement) -> Counter {
     }
 }
 
-/// A database that can't be used ends the worker; one that is only busy or full, or a system that is short of something,
-/// does not.
+/// A database that can't be used ends the worker. A busy or full database, or a temporary shortage, does not.
 fn failed(state: &WorkerState, error: store::Error) {
     state.engine.metrics.count(Counter::ClaimError);
     match error {

@@ -1,4 +1,4 @@
-//! The errors of the engine, worded for people.
+//! The errors of the engine, in words for people.
 
 use crate::{
     artifact, definition, embed,
@@ -57,7 +57,7 @@ impl Error {
         self.shortage() == Some(Shortage::Disk)
     }
 
-    /// The resource that the system was short of, if a shortage is the cause.
+    /// The resource that ran out, if a shortage is the cause.
     pub fn shortage(&self) -> Option<Shortage> {
         match self {
             Error::Store(store::Error::DiskFull { .. }) => Some(Shortage::Disk),
@@ -71,14 +71,14 @@ impl Error {
         matches!(self, Error::Store(error) if error.passes()) || self.shortage().is_some()
     }
 
-    /// The outcome of a step that met this error, if it is a shortage, which is not the step's fault. `ran`: the work was done,
-    /// and its result is lost. Output that does not fit on the disk may never fit, so that also counts as lost work.
+    /// The outcome of a step with this error, if it is a shortage, which is not the step's fault. `ran`: the work was
+    /// done and its result is lost. Output that does not fit on the disk may never fit, so it also counts as lost work.
     pub fn no_room(&self, ran: bool) -> Option<Outcome> {
         let short = self.shortage()?;
         Some(Outcome::NoRoom { reason: with_causes(self), in_vain: ran || short == Shortage::Disk })
     }
 
-    /// The outcome of a step that met this error. `ran`: as for `no_room`.
+    /// The outcome of a step with this error. `ran`: as for `no_room`.
     pub fn outcome(&self, ran: bool) -> Outcome {
         match (self, self.no_room(ran)) {
             (_, Some(no_room)) => no_room,

@@ -1,4 +1,4 @@
-//! The handle on the engine of one home: what it was started with, which kinds of steps it knows, and its disks.
+//! The engine of one home: its options, its step kinds, and its disks.
 
 use super::{catalog, step_kind::StepKind};
 use crate::{
@@ -15,14 +15,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// The name under which this process makes temporary files: pid and start time, so that a later process can see whether
-/// their maker still lives.
+/// The tag in the names of this process's temporary files: pid and start time. A later process uses it to check whether
+/// their creator still lives.
 pub fn process_tag() -> String {
     let own = process_stat::own_identity();
     format!("p{}-{}", own.pid, own.start_time.unwrap_or_default())
 }
 
-/// Whether the maker of temporary files still lives. A name that is not one of our tags is left alone.
+/// Whether the creator of temporary files still lives. True for a name that is not one of our tags.
 pub(crate) fn tag_is_alive(tag: &str) -> bool {
     let Some((pid, start)) = tag.strip_prefix('p').and_then(|it| it.split_once('-')) else { return true };
     let (Ok(pid), Ok(start)) = (pid.parse::<u32>(), start.parse::<u64>()) else { return true };
@@ -38,20 +38,20 @@ pub struct Options {
     /// A worker with leases whose heartbeat is older than this is silent.
     pub silent_after: Millis,
     pub lock_ttl: Millis,
-    /// Below this much free disk nothing is claimed.
+    /// No step is claimed while less disk space than this is free.
     pub disk_reserve: Bytes,
-    /// Size of the file that is given up when the disk is full.
+    /// The size of the file that is released when the disk is full.
     pub ballast: Bytes,
     /// How long a group is kept after its end.
     pub keep: Millis,
     /// Capacities of resources.
     pub resources: CapacityOf,
-    /// Whether steps without a reservation of memory reserve what steps of their type have used.
+    /// Whether steps without a memory reservation reserve what steps of their type have used.
     pub learn: bool,
     /// How often a worker that takes every step checks whether something is due for pruning.
     pub prune_every: Millis,
     pub version: String,
-    /// Hooks for every group, of a definition without steps.
+    /// Hooks for every group, as a definition without steps.
     pub alerts: Option<Arc<Definition>>,
     /// The directory with one file for each secret of this home.
     pub secrets: PathBuf,
@@ -78,17 +78,17 @@ impl Options {
     }
 }
 
-/// The disk of a home with the least free space.
+/// Of the home's disks, the one with the least free space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskRoom {
-    /// A directory on it: the home, or that of the artifacts.
+    /// A directory on it: the home, or the artifacts directory.
     pub dir: PathBuf,
     pub free: Bytes,
-    /// Whether that is enough for steps to start.
+    /// Whether there is enough space for steps to start.
     pub enough: bool,
 }
 
-/// The engine of one home: submits, and starts workers. Cheap to clone.
+/// The engine of one home: submits work and starts workers. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) store: Store,
@@ -99,7 +99,7 @@ pub struct Engine {
     pub(crate) identity: Arc<ProcessIdentity>,
     pub(super) ballast: Arc<Ballast>,
     pub(super) catalog: Arc<catalog::Catalog>,
-    /// Groups that this process began to build, gave up and could not remove: the disk was full.
+    /// Groups that this process began to build, gave up, and could not remove because the disk was full.
     pub(super) given_up: Arc<Mutex<BTreeSet<GroupId>>>,
 }
 
@@ -148,7 +148,7 @@ impl Engine {
         &self.options
     }
 
-    /// Releases a part of the ballast file, so that settlements and clean-ups can be committed on a full disk.
+    /// Releases part of the ballast file, so that settlements and clean-ups can be committed on a full disk.
     ///
     /// False: nothing is left of it.
     pub(crate) fn give_up_ballast(&self) -> bool {
@@ -158,16 +158,16 @@ impl Engine {
         })
     }
 
-    /// Makes the ballast file again if there is space.
+    /// Recreates the ballast file if there is space.
     ///
-    /// It is first made when a worker starts.
+    /// It is first created when a worker starts.
     pub(crate) fn restore_ballast(&self) {
         if let Err(error) = self.ballast.ensure() {
             tracing::debug!(%error, "no space for the ballast yet");
         }
     }
 
-    /// The room where the home is, or where the artifacts are if that is another disk with less.
+    /// The free space on the disk of the home, or of the artifacts if they are on another disk with less.
     pub fn disk(&self) -> DiskRoom {
         let rooms = self.disks().into_iter().min_by_key(|it| it.1);
         let (dir, free) = rooms.unwrap_or_else(|| (self.options.home.clone(), Bytes(u64::MAX)));
@@ -175,9 +175,9 @@ impl Engine {
         DiskRoom { dir, free, enough }
     }
 
-    /// The directory and the free space of each disk: of the home, and of the artifacts where that is another.
+    /// The directory and free space of each disk: that of the home, and that of the artifacts if it is different.
     pub fn disks(&self) -> Vec<(PathBuf, Bytes)> {
-        // A disk that can't be checked does not stop the work; writes will show.
+        // A disk that can't be checked does not stop work; a failed write will show the problem.
         let room = |dir: &Path| (dir.to_path_buf(), disk_space::free(dir).unwrap_or(Bytes(u64::MAX)));
         let (home, artifacts) = (&*self.options.home, self.artifacts.dir());
         let mut rooms = vec![room(home)];
@@ -194,13 +194,13 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Work that no step asks for.
+/// Regular work that belongs to no step.
 pub trait Chore: Send + Sync {
     /// Does the due work that is possible now. Returns when to check again; None: after the next commit.
     fn look(&self, engine: &Engine) -> Option<Millis>;
 }
 
-/// The kinds by their names such as `windlass/noop`.
+/// The step kinds by name, such as `windlass/noop`.
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<String, Arc<dyn StepKind>>,
@@ -212,7 +212,7 @@ impl Registry {
         self.kinds.insert(name.to_string(), Arc::new(kind));
     }
 
-    /// Regular work of a worker that takes every step.
+    /// Registers regular work for a worker that takes every step.
     pub fn look_after(&mut self, chore: impl Chore + 'static) {
         self.chores.push(Arc::new(chore));
     }

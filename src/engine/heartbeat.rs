@@ -1,7 +1,7 @@
-//! The heartbeat of a worker: a thread that beats, and does nothing else.
+//! The heartbeat of a worker: a thread that does nothing else.
 //!
-//! It waits for no database, no lock file and no other thread, so that only a process that is stopped, or gets no
-//! processor, becomes silent. While no lease could be lost it sleeps: an idle worker writes nothing.
+//! It waits for no database, lock file or other thread, so only a process that is stopped, or gets no processor,
+//! becomes silent. It sleeps while there is no lease to lose, so an idle worker writes nothing.
 
 use super::notify::Notify;
 use crate::os::thread_stat;
@@ -13,32 +13,32 @@ use std::{
     time::Duration,
 };
 
-/// What the heartbeat shares with the consumers.
+/// The state that the heartbeat shares with the consumers.
 #[derive(Default)]
 pub(super) struct Heartbeat {
     notify: Notify,
-    /// It sleeps until the notify is rung.
+    /// Whether it sleeps until it is rung.
     asleep: AtomicBool,
-    /// Claims that were sent and not answered: a lease may come at any moment, however long they wait for their turn.
+    /// Claims in progress. A lease may arrive at any moment, however long the claim waits for its turn.
     claims: AtomicUsize,
-    /// Shows others that it is alive; 0 until it has begun.
+    /// The id of its thread, by which others see that it is alive; 0 until it has begun.
     pub thread: AtomicU32,
 }
 
 impl Heartbeat {
-    /// A lease can be lost from now on.
+    /// From now on a lease can be lost.
     pub(super) fn rouse(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.notify.ring();
         }
     }
 
-    /// Rings it out of its sleep in any case.
+    /// Wakes it from its sleep unconditionally.
     pub(super) fn ring(&self) {
         self.notify.ring_all();
     }
 
-    /// A claim is on its way until what is returned is dropped.
+    /// A claim is in progress until the returned value is dropped.
     pub(super) fn claiming(&self) -> Claiming<'_> {
         self.claims.fetch_add(1, Ordering::SeqCst);
         self.rouse();
@@ -49,7 +49,8 @@ impl Heartbeat {
         self.claims.load(Ordering::SeqCst) > 0
     }
 
-    /// Beats every so often until it is over, except while nothing could be taken away. `begun` is dropped once it beats.
+    /// Sends a heartbeat at regular intervals until the worker ends, except while there is nothing to lose. `begun` is
+    /// dropped with the first heartbeat.
     pub(super) fn run(
         &self,
         between: Duration,
@@ -63,7 +64,7 @@ impl Heartbeat {
         drop(begun);
         while !over() {
             let heard = self.notify.heard();
-            // Set before the check, so that a later caller rings.
+            // Set before the check, so that a later caller wakes it.
             self.asleep.store(true, Ordering::SeqCst);
             if !self.expects() && rests() && !over() {
                 self.notify.wait(heard);
@@ -77,7 +78,7 @@ impl Heartbeat {
     }
 }
 
-/// A claim on its way.
+/// A claim in progress.
 pub(super) struct Claiming<'a>(&'a Heartbeat);
 
 impl Drop for Claiming<'_> {

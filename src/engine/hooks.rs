@@ -1,4 +1,4 @@
-//! What a hook needs when it runs. Apart from that it is a step like any other.
+//! The input of a hook. In every other respect a hook is a step.
 
 use super::{
     Engine,
@@ -25,10 +25,10 @@ use crate::{
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, sync::Arc};
 
-/// How many hooks run at once unless the settings or the command line say otherwise.
+/// How many hooks run at once by default.
 pub(super) const PLACES: usize = 2;
 
-/// The maximum number of kinds of failures in `group.reasons`.
+/// The most kinds of failures in `group.reasons`.
 const REASONS: usize = 5;
 
 /// Reads the event of a hook and its part of the workflow.
@@ -78,7 +78,7 @@ pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
     Ok(Task { known, group, row, input, before: Before::default(), children: BTreeMap::new() })
 }
 
-/// The group as it is now, and why it, its run or its step failed.
+/// The current state of the group, and why it, its run or its step failed.
 fn of_group(engine: &Engine, hook: &Hook) -> Result<Told> {
     Ok(engine.store.read(|tx| {
         let end = group::end(tx, hook.group)?;
@@ -98,7 +98,7 @@ fn of_group(engine: &Engine, hook: &Hook) -> Result<Told> {
     })?)
 }
 
-/// Distinct reasons with the number of runs, the most frequent first.
+/// Distinct reasons with the number of runs, most frequent first.
 fn reasons(kinds: Vec<FailureKind>) -> String {
     let mut found: Vec<(String, i64)> = Vec::new();
     for kind in kinds {
@@ -114,7 +114,7 @@ fn reasons(kinds: Vec<FailureKind>) -> String {
     found.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
-/// A schedule as if it were a group.
+/// A schedule, presented as a group.
 fn of_schedule(engine: &Engine, hook: &Hook) -> Result<(Arc<GroupDetail>, Told)> {
     let row = engine.store.read(|tx| schedule::of_id(tx, hook.subject))?;
     let told = Told { event: hook.event.clone(), name: row.name.clone(), reasons: row.problem, ..Told::default() };

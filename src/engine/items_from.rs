@@ -1,10 +1,10 @@
-//! Where the items of a schedule come from: files, lists and patterns.
+//! The items of a schedule: from files, lists and patterns.
 
 use super::error::{Error, Result};
 use crate::os::regular_file;
 use std::{io::Read, path::Path};
 
-/// The maximum size of a list of items, in bytes.
+/// The largest list of items, in bytes.
 const LIST_MOST: u64 = 256 << 20;
 
 /// The items in a file.
@@ -30,9 +30,9 @@ pub(super) fn lines(text: &str) -> Vec<String> {
     text.lines().filter(|it| !it.trim().is_empty()).map(str::to_string).collect()
 }
 
-/// The files that match, by their names.
+/// The matching files, sorted by name.
 pub(super) fn matching(directory: &Path, pattern: &str) -> Result<Vec<String>> {
-    // The directory is meant literally, whatever characters its name has.
+    // The directory is literal, whatever characters are in its name.
     let directory = glob::Pattern::escape(&directory.to_string_lossy());
     let whole = Path::new(&directory).join(pattern);
     let refused = |what: String| Error::refused(what, None);

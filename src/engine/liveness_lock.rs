@@ -1,6 +1,6 @@
-//! A worker's liveness lock: a file that it locks while it is alive, and to which it writes its heartbeat.
+//! A worker's liveness lock: a file that it locks while it lives, and in which it writes its heartbeat.
 //!
-//! The kernel releases the lock when the process ends in any way, so there is nothing to guess.
+//! The kernel releases the lock when the process ends in whatever way, so nothing has to be guessed.
 
 use crate::{
     failpoint::{Failpoint, is_active},
@@ -21,7 +21,7 @@ use std::{
 /// A liveness lock file that has not changed for this long does not belong to a starting worker.
 const OLD: Millis = Millis::minutes(10);
 
-/// The worker that a file in `workers/` is the lock of. Up to schema version 4 it was called `w7.life`.
+/// The worker of a lock file in `workers/`. Up to schema version 4 such a file was called `w7.life`.
 pub(super) fn worker_of(name: &str) -> Option<WorkerId> {
     name.strip_suffix(".lock").or_else(|| name.strip_suffix(".life"))?.parse().ok()
 }
@@ -48,21 +48,21 @@ impl LivenessLock {
         }
     }
 
-    /// Writes the time of this heartbeat and the number of the thread that beats, without fsync: it must be seen by the
-    /// living only.
+    /// Writes the time of this heartbeat and the id of the heartbeat thread, without fsync, because only live processes
+    /// need to see it.
     pub(super) fn beat(&self, now: Monotonic, thread: u32) -> io::Result<()> {
         let text = format!("{:020} {thread:010}\n", now.0);
         self.lock.file().write_all_at(text.as_bytes(), 0)
     }
 
-    /// The worker's row is gone, and its id is never reused, so the file is no longer needed.
+    /// The worker's row is deleted and its id never reused, so the file is no longer needed.
     pub(super) fn leave(&self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Removes old files of workers that are not registered and that no process holds: a worker that was declared dead
-/// while it lived leaves its file behind when it dies. A worker that is just starting has a fresh one.
+/// Removes old files of unregistered workers that no process holds. A worker that was declared dead while alive leaves
+/// its file when it dies; a worker that is just starting has a recent file.
 pub(super) fn sweep(home: &Path, registered: &[WorkerId], now: Timestamp) -> usize {
     let mut gone = 0;
     for entry in fs::read_dir(home.join("workers")).into_iter().flatten().flatten() {
@@ -82,14 +82,14 @@ pub(super) fn sweep(home: &Path, registered: &[WorkerId], now: Timestamp) -> usi
     gone
 }
 
-/// A heartbeat: its time, and the thread that beats; 0: not known.
+/// A heartbeat: its time and its thread; 0 if unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Beat {
     pub at: Monotonic,
     pub thread: u32,
 }
 
-/// The state of a worker as other processes see it: whether it holds its lock, and its last heartbeat.
+/// What other processes see of a worker: whether it holds its lock, and its last heartbeat.
 pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Option<Beat>)> {
     Ok((FileLock::probe(&path(home, worker))?, last_beat(home, worker)))
 }
@@ -99,11 +99,11 @@ pub(super) fn last_beat(home: &Path, worker: WorkerId) -> Option<Beat> {
     let text = ownership::read_to_string(&path(home, worker)).ok()?;
     let mut words = text.split_ascii_whitespace();
     let at = Monotonic(words.next()?.parse().ok()?);
-    // An older windlass did not say which thread beats.
+    // Older versions of windlass did not write the thread.
     Some(Beat { at, thread: words.next().and_then(|it| it.parse().ok()).unwrap_or(0) })
 }
 
-/// The time of heartbeats: no wall clock, which others may set.
+/// The clock of heartbeats. Not the wall clock, which can be set.
 pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
     match is_active(Failpoint::WallClockReaper) {
         true => Monotonic(clock.wall().0),

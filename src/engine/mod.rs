@@ -1,4 +1,4 @@
-//! Composes store, process and decide: submit, consumers, attempts, heartbeat, reaper, resource locks.
+//! Combines store, process and decide: submit, consumers, attempts, heartbeat, reaper, resource locks.
 //!
 //! May import: everything on the floors below. Never: writes SQL; decides without `decide`.
 

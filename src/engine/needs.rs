@@ -1,21 +1,22 @@
-//! The limits that work needs, checked before it starts: a refusal by name is better than a failure halfway.
+//! Resource limits that work needs, checked before it starts. An early refusal that names the limit is better than a
+//! failure halfway.
 
 use super::error::{Error, Result};
 use crate::{model::Bytes, os::limits};
 
-/// The work ahead.
+/// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// Running steps.
     Work,
-    /// Reading documents, too: their parsers are processes, and vector databases are open.
+    /// Also reading documents: their parsers are processes, and vector databases are open.
     Ingest,
-    /// All that, and answering requests.
+    /// All of these, and serving requests.
     Serve,
 }
 
 impl Needs {
-    /// With one step at a time; each further one that runs takes some ten more, and waits where they can't be had.
+    /// With one running step. Each further one takes about ten more, and waits if they are not available.
     fn open_files(self) -> u64 {
         match self {
             Needs::Work => 32,

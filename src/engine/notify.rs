@@ -1,4 +1,4 @@
-//! Wakes threads that wait for work. Rung after commits; a ring between the check for work and the wait is not lost.
+//! Wakes threads that wait for work. Rung after commits. A ring between a check for work and the wait is not lost.
 
 use crate::os::Unpoisoned;
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// A count of rings, and the waiters for the next one.
+/// The number of rings, and the threads that wait for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Notify {
     rings: Mutex<u64>,
@@ -14,29 +14,29 @@ pub(super) struct Notify {
 }
 
 impl Notify {
-    /// Read this before you check for work, then pass it to `wait`.
+    /// Call this before checking for work, then pass the result to `wait`.
     pub(super) fn heard(&self) -> u64 {
         *self.lock()
     }
 
-    /// Wakes one; if it finds work, it wakes the next.
+    /// Wakes one thread. If it finds work, it wakes the next.
     pub(super) fn ring(&self) {
         *self.lock() += 1;
         self.rung.notify_one();
     }
 
-    /// Wakes one more without a new ring.
+    /// Wakes one more thread without counting a ring.
     pub(super) fn pass_on(&self) {
         self.rung.notify_one();
     }
 
-    /// Wakes everyone: something ended.
+    /// Wakes all threads, because something ended.
     pub(super) fn ring_all(&self) {
         *self.lock() += 1;
         self.rung.notify_all();
     }
 
-    /// Waits until it was rung since `heard`.
+    /// Waits for a ring after `heard`.
     pub(super) fn wait(&self, heard: u64) {
         let mut rings = self.lock();
         while *rings == heard {
@@ -44,7 +44,7 @@ impl Notify {
         }
     }
 
-    /// The same, at most for `timeout`; true when it was rung.
+    /// The same, for at most `timeout`. Returns true if it was rung.
     pub(super) fn wait_for(&self, heard: u64, timeout: Duration) -> bool {
         let rings = self.lock();
         let waited = self.rung.wait_timeout_while(rings, timeout, |it| *it == heard);

@@ -1,4 +1,4 @@
-//! Numbers that the names of files in a home carry.
+//! Finds issued numbers in the names of files in a home.
 
 use super::liveness_lock;
 use crate::{
@@ -7,11 +7,11 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Of attempts, in the names of their work directories, and of workers, in those of their liveness locks.
+/// Attempts by their work directories, and workers by their liveness locks.
 pub fn numbers_in(home: &Path) -> Vec<FoundNumber> {
     let mut found = Vec::new();
     for (name, place) in names(&home.join("tmp")) {
-        // As `WorkDir` names it: w1-s56-7.
+        // The format of `WorkDir`: w1-s56-7.
         let mut parts = name.split('-');
         let (Some(worker), Some(step), Some(token), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {

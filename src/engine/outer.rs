@@ -1,4 +1,4 @@
-//! What a step sees of the run that started its own: the results of the earlier steps that its templates ask for.
+//! What a step sees of the parent run: the results of earlier steps there that its templates use.
 
 use super::{Engine, before::Before, error::Result, task::Runs};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Results of steps of another run, by name.
+/// Results of steps in another run, by name.
 #[derive(Default)]
 pub(super) struct Outer {
     outputs: BTreeMap<String, Output>,
@@ -17,7 +17,7 @@ pub(super) struct Outer {
 }
 
 impl Outer {
-    /// Reads nothing for a step of a run that no step started, or that asks for nothing of that run.
+    /// Reads nothing if no step started the run, or if the step uses nothing of the parent run.
     pub(super) fn of(
         engine: &Engine,
         group: &GroupDetail,
@@ -61,7 +61,7 @@ impl Outer {
     }
 }
 
-/// The runs that the steps before a step started, by their names; and those of the group that it collects, as `runs`.
+/// The child runs of earlier steps, by step name; and those of the group that it collects, as `runs`.
 pub(super) fn own_children(definition: &Definition, row: &input::Input, group: GroupId) -> BTreeMap<String, Runs> {
     let needs = definition.steps[row.no].needs.iter();
     let started = needs.filter(|&&no| matches!(definition.steps[no].action, Action::Children(_)));
@@ -69,7 +69,7 @@ pub(super) fn own_children(definition: &Definition, row: &input::Input, group: G
     own.chain(definition.collects.then(|| ("runs".to_string(), Runs::All(group)))).collect()
 }
 
-/// What steps that follow all runs of a group see of these: how many there are, by their ends.
+/// What steps that follow all runs of a group see of these runs: how many ended in which way.
 pub(super) fn collected(engine: &Engine, definition: &Definition, group: GroupId) -> Result<Option<(String, Output)>> {
     if !definition.collects {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! The files that a step leaves, and how they reach the next step.
+//! The output files of a step, and how the next step gets them.
 //!
-//! A command may have put anything into its output directory, or in its place. So the directory is entered through its own
-//! descriptor, no link is followed, and only files are opened.
+//! A command may have put anything into its output directory, or replaced the directory. It is therefore opened through
+//! its own descriptor, no link is followed, and only regular files are opened.
 
 use super::error::{Error, Result};
 use crate::{
@@ -24,16 +24,16 @@ use std::{
     time::Instant,
 };
 
-/// Files and links that one step may leave behind.
+/// The most files and links that one step may produce.
 const MOST_FILES: usize = 10_000;
-/// The depth of nested directories.
+/// The deepest nesting of directories.
 const MOST_DEPTH: usize = 100;
 
-/// What a step left. The guards keep the files from a sweep until their rows are committed.
+/// What a step produced. The guards protect the files from a sweep until their rows are committed.
 #[derive(Debug, Default)]
 pub struct Collected {
     pub files: Vec<(String, ArtifactRef)>,
-    /// Names of the executable ones.
+    /// Names of the executable files.
     pub executable: Vec<String>,
     /// Symbolic links by name, each with its target.
     pub links: Vec<(String, String)>,
@@ -48,13 +48,13 @@ pub struct Until<'a> {
 }
 
 impl<'a> Until<'a> {
-    /// For an attempt that has used up so much of its `timeout`.
+    /// For an attempt that has already used this much of its `timeout`.
     pub fn of(cancel: &'a CancelToken, timeout: Option<Millis>, used: Millis) -> Until<'a> {
         let left = |it: Millis| (Instant::now() + it.duration().saturating_sub(used.duration()), it);
         Until { cancel, deadline: timeout.map(left) }
     }
 
-    /// How the attempt ends now, unless it may continue.
+    /// How the attempt ends now; None if it may continue.
     fn over(&self) -> Option<Outcome> {
         match (self.cancel.intent(), self.deadline) {
             (Some(KillIntent::Cancel), _) => Some(Outcome::Cancelled),
@@ -78,8 +78,8 @@ impl<'a> Until<'a> {
     }
 }
 
-/// Makes artifacts of the regular files in the directory `name` below `root`, by their relative names, and keeps its links.
-/// A directory that does not exist has no files.
+/// Stores the regular files in the directory `name` below `root` as artifacts, by relative name, and records its links.
+/// A missing directory has no files.
 pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until: Until) -> Result<Collected> {
     let path = root.join(name);
     let wrong = |source| Error::Io { action: "read", path: path.clone(), source };
@@ -98,7 +98,7 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     let found = list(&folder, &path, artifacts.options().step_most, until)?;
     let mut collected = Collected { links: found.links.clone().into_iter().collect(), ..Collected::default() };
     let mut names = Names::default();
-    // Before any of them takes space.
+    // Measured before any of them takes space.
     let free = if found.files.is_empty() { Bytes(0) } else { artifacts.free()? };
     let size_of_all = found.files.iter().map(|it| it.1).fold(0, u64::saturating_add);
     for (name, size) in &found.files {
@@ -131,8 +131,8 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     Ok(collected)
 }
 
-/// The error for a full disk, for all files of the step: the space that they need, and the space that was free before the first
-/// one.
+/// The error for a full disk, for all files of the step: the space that they need, and the space that was free before
+/// the first one.
 fn for_all(error: artifact::Error, size: u64, reserve: Bytes, free: Bytes) -> artifact::Error {
     match error {
         artifact::Error::DiskFull { dir, .. } if free.0 < size.saturating_add(reserve.0) => {
@@ -148,7 +148,7 @@ fn is_of_the_step(file: &Metadata, user: u32) -> bool {
     file.nlink() < 2 || (file.uid() == user && (user != 0 || file.mode() & 0o004 != 0))
 }
 
-/// How many names each file has in the output directory, by device and inode. Counted once, when first needed.
+/// How many names each file has in the output directory, by device and inode. Counted on first use.
 #[derive(Default)]
 struct Names(Option<HashMap<(u64, u64), u64>>);
 
@@ -173,7 +173,7 @@ struct Found {
     links: Links,
 }
 
-/// The names of files, with their sizes, and of links; sorted. Refuses anything that can't be kept.
+/// The sorted names of files with their sizes, and of links. Refuses anything that can't be stored.
 fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result<Found> {
     let mut found = Found::default();
     let mut folders = vec![PathBuf::new()];
@@ -220,8 +220,8 @@ fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result
     Ok(found)
 }
 
-/// The target of a link. An absolute path into the output directory becomes relative, whether it uses the path that the command
-/// received or the one that `pwd -P` prints.
+/// The target of a link. An absolute path into the output directory becomes relative, whether it is the path that the
+/// command received or the one that `pwd -P` prints.
 fn as_relative(link: &str, target: String, path: &Path) -> String {
     if !target.starts_with('/') {
         return target;
@@ -263,10 +263,10 @@ fn refuse<T>(what: String, hint: Option<&'static str>) -> Result<T> {
     Err(Error::refused(what, hint))
 }
 
-/// Writes the files of the step `name` into an empty directory, with their links, for commands that want paths.
+/// Writes the files and links of the step `name` into an empty directory, for commands that need paths.
 pub(super) fn restore(name: &str, output: &Output, dir: &Path, artifacts: &ArtifactStore, until: Until) -> Result<()> {
     let links: Links = output.links.iter().cloned().collect();
-    // Stored names were checked when they were stored; a restored database is not trusted more than that.
+    // Names were checked when they were stored, but a restored database is not trusted.
     let names = output.files.iter().map(|it| &it.0).chain(links.keys());
     if let Some(astray) = names.into_iter().find(|it| !is_plain(it, &links)) {
         return refuse(format!("output `{astray}` of step `{name}` has a name outside its directory"), None);
@@ -276,7 +276,7 @@ pub(super) fn restore(name: &str, output: &Output, dir: &Path, artifacts: &Artif
         let path = dir.join(file);
         make_parent(&path)?;
         artifacts.copy_while(artifact, &path, &|| until.go_on())?;
-        // The directory is private; the file itself has the usual mode of a new file, so that `cp` keeps that mode.
+        // The directory is private. The file has the usual mode of a new file, so that `cp` keeps that mode.
         let mode = if output.executable.contains(file) { 0o755 } else { 0o644 };
         let mode = fs::Permissions::from_mode(mode);
         fs::set_permissions(&path, mode).map_err(|source| Error::Io { action: "set the mode of", path, source })?;
@@ -294,7 +294,7 @@ fn make_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).map_err(|source| Error::Io { action: "create", path: parent.to_path_buf(), source })
 }
 
-/// Whether a name leads straight down, without `..` and through no link.
+/// Whether a name leads straight down, without `..` and not through a link.
 fn is_plain(name: &str, links: &Links) -> bool {
     let path = Path::new(name);
     let straight = path.components().all(|it| matches!(it, Component::Normal(_))) && !name.is_empty();

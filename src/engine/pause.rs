@@ -1,4 +1,4 @@
-//! Pause and resume of a group or a step type.
+//! Pauses and resumes a group or a step type.
 
 use super::{Engine, error::Result};
 use crate::{
@@ -6,19 +6,19 @@ use crate::{
     store::{child_group, pause},
 };
 
-/// The maximum number of rows that one transaction writes.
+/// The most rows that one transaction writes.
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Nothing of the group is claimed from here on. False: it is paused already.
+    /// Pauses a group: none of its steps is claimed. False: it is already paused.
     pub fn pause_group(&self, id: GroupId) -> Result<bool> {
         let paused = self.store.write(move |tx| pause::group(tx, id))?;
         self.pause_below(id)?;
         Ok(paused)
     }
 
-    /// Pauses or resumes the groups that steps of a group started, as the group itself is; the next worker finishes what a crash
-    /// leaves.
+    /// Pauses or resumes the groups that steps of a group started, to match the group. After a crash, the next worker
+    /// continues.
     fn pause_below(&self, id: GroupId) -> Result<()> {
         let mut after = GroupId(0);
         loop {
@@ -31,7 +31,7 @@ impl Engine {
         }
     }
 
-    /// Has a group take over the pause of its parent, or the end of that.
+    /// Copies the pause state of its parent to a group.
     pub(super) fn inherit_pause(&self, id: GroupId) -> Result<()> {
         if self.store.write(move |tx| pause::inherit(tx, id))? {
             while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
@@ -40,7 +40,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Pauses it until the thing that it waits for is back. False: it is already paused, or has ended.
+    /// Pauses a group until something that it needs is available again. False: it is already paused or has ended.
     pub fn pause_group_for(&self, id: GroupId, reason: &str) -> Result<bool> {
         let reason = reason.to_string();
         let paused = self.store.write(move |tx| pause::group_for(tx, id, &reason))?;
@@ -48,7 +48,7 @@ impl Engine {
         Ok(paused)
     }
 
-    /// Resumes it. False: it was not paused.
+    /// Resumes a group. False: it was not paused.
     pub fn resume_group(&self, id: GroupId) -> Result<bool> {
         let resumed = self.store.write(move |tx| pause::resume_group(tx, id))?;
         while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
@@ -56,7 +56,7 @@ impl Engine {
         Ok(resumed)
     }
 
-    /// Resumes a group whose awaited server is back. False: it does not wait.
+    /// Resumes a group whose server is available again. False: it was not waiting.
     pub fn go_on_with_group(&self, id: GroupId) -> Result<bool> {
         let resumed = self.store.write(move |tx| pause::go_on(tx, id))?;
         while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
@@ -64,7 +64,7 @@ impl Engine {
         Ok(resumed)
     }
 
-    /// Pauses or resumes every step of a type. False: it already is.
+    /// Pauses or resumes all steps of a type. False: nothing changed.
     pub fn pause_type(&self, name: &str, paused: bool) -> Result<bool> {
         let name = name.to_string();
         Ok(self.store.write(move |tx| pause::step_type(tx, &name, paused))?)

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-/// Rows that one transaction moves to a new queue.
+/// How many rows one transaction moves to a new queue.
 const MOVE: usize = 500;
 
 pub(super) struct Pool {
@@ -20,12 +20,12 @@ pub(super) struct Pool {
     pub take: Take,
     pub notify: Notify,
     pub busy: AtomicUsize,
-    /// The queue of hooks, if it runs those alone.
+    /// The queue of hooks, for the pool that runs only hooks.
     pub hooks: Option<TypeId>,
 }
 
 impl Pool {
-    /// Gives each typed pool its queue, and moves waiting steps of the type into it.
+    /// Gives each typed pool its queue, and moves waiting steps of the type there.
     pub(super) fn open_all(engine: &Engine, sizes: &BTreeMap<String, usize>) -> Result<Vec<Pool>> {
         let mut typed = Vec::new();
         for (name, size) in sizes.iter().filter(|it| it.0 != "*" && *it.1 > 0) {

@@ -1,4 +1,4 @@
-//! Retention: removes old ended groups, slice by slice; the next prune finishes what a crash interrupts.
+//! Retention: removes old groups in slices. After an interruption, the next prune continues.
 
 use super::{
     Engine,
@@ -15,23 +15,23 @@ use crate::{
 };
 use serde::Serialize;
 
-/// The maximum number of rows that one transaction deletes; the store ends a slice earlier if it takes too long.
+/// The most rows that one transaction deletes. The store ends a slice earlier if it takes too long.
 const SLICE: usize = 500;
-/// The number of rows examined by one read.
+/// How many rows one read examines.
 const PAGE: usize = 1_000;
 const GROUPS: usize = 100;
-/// The number of pages that one transaction moves, and of free pages kept for later writes.
+/// How many pages one transaction moves, and how many free pages are kept for later writes.
 const VACUUM: usize = 200;
 const SPARE: i64 = 256;
 
 /// What to prune.
 #[derive(Debug, Clone)]
 pub struct Prune {
-    /// Groups, cached results and events up to this time.
+    /// Prune groups, cached results and events up to this time.
     pub before: Timestamp,
-    /// Only these groups, whenever they ended; empty: every group that ended before `before`.
+    /// Only these groups, whenever they ended. Empty: every group that ended before `before`.
     pub groups: Vec<GroupId>,
-    /// Whether to remove the files of commands and the intermediate results of current documents, too.
+    /// Whether to also remove the files of commands and the intermediate results of current documents.
     pub outputs: Outputs,
 }
 
@@ -43,19 +43,19 @@ pub struct Pruned {
     pub removed: Removed,
     /// The number of removed event rows, one per transaction.
     pub events: u64,
-    /// Cached results that nothing uses any more.
+    /// Cached results that are no longer used.
     pub cached: u64,
-    /// Outputs that were kept after their steps had been removed.
+    /// Outputs that were kept after their steps were removed.
     pub outputs: u64,
     /// Artifacts deleted from the disk, and their bytes there.
     pub files: u64,
     pub file_bytes: u64,
-    /// The size of the database file.
+    /// The size of the database file before the prune.
     pub bytes_before: i64,
     pub bytes_after: i64,
-    /// Whether it stopped on request before it was done.
+    /// Whether it was stopped early.
     pub stopped: bool,
-    /// Whether another process had locked the artifacts; the next prune removes their files.
+    /// Whether another process had locked the artifacts. The next prune then removes their files.
     pub files_locked: bool,
 }
 
@@ -81,8 +81,8 @@ impl Engine {
         Ok(self.store.read(|tx| what.groups.iter().map(|id| prune::one(tx, *id)).collect())?)
     }
 
-    /// Prunes until nothing is left, or `go_on` says no. A named group that can't be pruned is an error before anything
-    /// is done.
+    /// Prunes until nothing is left or `go_on` returns false. If a named group can't be pruned, fails before removing
+    /// anything.
     pub fn prune(&self, what: &Prune, go_on: &dyn Fn() -> bool) -> Result<Pruned> {
         let (pages, _, size) = self.store.read(vacuum::pages)?;
         let mut pruned = Pruned { bytes_before: pages * size, ..Pruned::default() };
@@ -101,7 +101,7 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes what no step takes any more, and the resources that nothing takes.
+    /// Removes unused demands, and the resources that no demand names.
     fn forget_demands(&self, go_on: &dyn Fn() -> bool) -> Result<bool> {
         let mut after = Some(DemandId(0));
         while let Some(from) = after {
@@ -256,7 +256,7 @@ impl Engine {
         Ok(go_on())
     }
 
-    /// One slice in a transaction of its own. On a full disk the ballast makes room for it.
+    /// Runs one slice in its own transaction. On a full disk the ballast provides space for it.
     fn slice<T: Send + 'static>(
         &self,
         work: impl Fn(&WriteTx) -> store::Result<T> + Clone + Send + 'static,

@@ -1,5 +1,6 @@
-//! Finishes what a dead process left half done: groups that were sealed but not opened, that no process will finish
-//! building, or whose retry, cancel, resume or signal stopped between two transactions; temporary files and work directories.
+//! Completes what a dead process left unfinished: groups that were sealed but not opened, that no process will finish
+//! building, or whose retry, cancel, resume or signal stopped between two transactions; temporary files and work
+//! directories.
 
 use super::{Engine, error::Result, liveness_lock, tag_is_alive, work_dir};
 use crate::{
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 
 /// How often a worker looks for unfinished work of others. A verb that is still running gets this long, too.
 pub(super) const INTERVAL: Millis = Millis::seconds(5);
-/// Runs or steps of one transaction.
+/// How many runs or steps one transaction processes.
 const SLICE: usize = 100;
 
 /// Work that can stop between two transactions.
@@ -23,20 +24,21 @@ enum Half {
     Cancelled,
     Resumed,
     Signalled,
-    /// A group that a step started takes over the pause of its parent, or the end of that.
+    /// A child group whose pause state must follow that of its parent.
     Inherited,
 }
 
-/// What a worker has seen half done in its last looks.
+/// The unfinished work that a worker has seen.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     seen: BTreeSet<(Half, GroupId)>,
-    /// Finished, though still listed: a cancel ends only when its last step does.
+    /// Completed, but still listed: a cancel ends only when its last step does.
     finished: BTreeSet<(Half, GroupId)>,
 }
 
 impl Recovery {
-    /// A worker starts: finishes everything half done, even if another process is at it. All of it may be repeated.
+    /// Called when a worker starts. Completes all unfinished work, even if another process is doing so; repeating it is
+    /// safe.
     pub(super) fn begin(&mut self, engine: &Engine) -> Result<()> {
         for half in list(engine)? {
             finish(engine, half)?;
@@ -45,7 +47,7 @@ impl Recovery {
         sweep_files(engine)
     }
 
-    /// Finishes work that was half done at the last look and still is: its process died, or gave up on a full disk.
+    /// Completes work that was unfinished at the last look and still is: its process died, or gave up on a full disk.
     pub(super) fn look(&mut self, engine: &Engine) -> Result<()> {
         let found = list(engine)?;
         self.finished.retain(|it| found.contains(it));

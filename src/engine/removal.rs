@@ -1,5 +1,5 @@
-//! Deletes groups, and documents that were uploaded to the engine. Running work is cancelled
-//! first; when it does not end in time, nothing is deleted.
+//! Deletes groups, and documents that were uploaded to the engine. Running work is cancelled first. If it does not end
+//! in time, nothing is deleted.
 
 use super::{
     Engine,
@@ -21,14 +21,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The interval between two checks of work that was asked to stop.
+/// The interval between checks of work that was asked to stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// The maximum number of rows that one transaction deletes.
+/// The most rows that one transaction deletes.
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Deletes a group with everything that belongs to it. Returns the deleted rows and the number of its history records.
-    /// Fails with a conflict while some of it is running at the deadline.
+    /// Deletes a group with everything that belongs to it. Returns the deleted rows and the number of its history
+    /// records. Fails with a conflict if part of it is still running at the deadline.
     pub fn delete_group(&self, id: GroupId, deadline: Instant) -> Result<(prune::Removed, i64)> {
         if self.store.read(|tx| group::end(tx, id))?.ended.is_none() {
             self.cancel_group(id)?;
@@ -39,7 +39,7 @@ impl Engine {
             if self.store.write(move |tx| prune::begin(tx, id))? {
                 return Ok(true);
             }
-            // Why it can't go yet; a hook that is due will have run soon.
+            // Why it can't be deleted yet. A due hook will have run soon.
             self.store.read(|tx| prune::one(tx, id)).map(|_| false).or_else(|error| match error {
                 store::Error::Conflict { .. } if Instant::now() < deadline => Ok(false),
                 error => Err(error.into()),
@@ -63,8 +63,8 @@ impl Engine {
         }
     }
 
-    /// Deletes a document, and its content with all runs of it when no other document has it. None: there is no such
-    /// document. The same transaction records its rows in vector databases as still to be removed.
+    /// Deletes a document, and also its content with all its runs if no other document has that content. None: there is
+    /// no such document. The same transaction records its rows in vector databases as still to be removed.
     pub fn delete_document(&self, source: &str, uri: &str, deadline: Instant) -> Result<Option<Removed>> {
         let Some(known) = self.store.read(|tx| document_uri::find(tx, source, uri))? else { return Ok(None) };
         let home = fs::canonicalize(&self.options.home).unwrap_or_else(|_| self.options.home.clone());
@@ -79,7 +79,7 @@ impl Engine {
         })
     }
 
-    /// Deletes the contents that no document has any more.
+    /// Deletes contents that belong to no document.
     pub fn delete_orphans(&self, deadline: Instant) -> Result<Removed> {
         let mut sum = Removed::default();
         let mut after = None;
@@ -99,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// Tries until no run of the content is open; then removes its files too.
+    /// Retries until no run of the content is open, then also removes its files.
     fn until_unused(
         &self,
         deadline: Instant,
@@ -130,7 +130,7 @@ impl Engine {
         open.into_iter().try_for_each(|run| self.cancel_run(run).map(drop))
     }
 
-    /// Deletes files now. The next sweep deletes those that fail.
+    /// Deletes files now. If that fails, the next sweep deletes them.
     fn remove_files(&self, files: &[ArtifactHash]) {
         let used =
             |hash: &ArtifactHash| self.store.read(|tx| store::artifact::find(tx, hash)).map_or(true, |it| it.is_some());
@@ -153,8 +153,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Retries the failed and cancelled runs of a group: the whole group, or, while it is open, those of its runs that have ended.
-    /// How many runs are retried.
+    /// Retries the failed and cancelled runs of a group: in the whole group or, while it is open, among its ended runs.
+    /// Returns the number of retried runs.
     pub fn retry_lost(&self, id: GroupId) -> Result<i64> {
         let lost = self.store.read(|tx| records::tally_of_group(tx, id))?;
         let lost = lost.map_or(0, |it| it.failed + it.cancelled);

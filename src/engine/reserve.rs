@@ -1,5 +1,5 @@
-//! What the steps of a submission take of resources, and the capacities that it puts in force. Rendered at the submit, so that it
-//! never changes.
+//! The resources that the steps of a submission take, and the capacities that it declares. Rendered at submit, so they
+//! never change.
 
 use super::{
     Engine,
@@ -16,7 +16,7 @@ use crate::{
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// Resources whose capacities one transaction changes at most.
+/// The most resources whose capacities one transaction changes.
 const SLICE: usize = 500;
 const MEMORY: &str = "memory";
 
@@ -24,7 +24,7 @@ const MEMORY: &str = "memory";
 pub(super) struct Reserve<'a> {
     engine: &'a Engine,
     definition: &'a Definition,
-    /// What is to be in force, by name, and whether it differs from what is.
+    /// The capacities to apply by name, each with whether it differs from the one in force.
     known: BTreeMap<String, (Capacity, bool)>,
 }
 
@@ -38,12 +38,12 @@ impl<'a> Reserve<'a> {
         self.definition.steps.iter().any(|it| !it.takes.is_empty() || self.learns(it))
     }
 
-    /// Whether what a step uses is measured: it runs in processes of its own.
+    /// Whether the step's use is measured, which requires that it runs in processes of its own.
     fn learns(&self, step: &StepDefinition) -> bool {
         self.engine.options.learn && !matches!(step.action, Action::Uses(_))
     }
 
-    /// What each step takes for an item. Refuses what is larger than a capacity.
+    /// What each step takes for an item. Refuses more than the capacity.
     pub fn demands(&mut self, item: &str, params: &Value) -> Result<Vec<Option<NewDemand>>> {
         if !self.is_needed() {
             return Ok(Vec::new());
@@ -107,7 +107,7 @@ impl Engine {
         capacity(settings.get(name), workflow, self.machine_has(name), before)
     }
 
-    /// The units of the resources that the machine has by itself: bytes of memory and of disk, and processors.
+    /// The units that the machine itself has of a resource: bytes of memory, bytes of disk, and processors.
     fn machine_has(&self, name: &str) -> Option<i64> {
         let bytes = match name {
             MEMORY => machine::memory()?,
@@ -118,8 +118,7 @@ impl Engine {
         i64::try_from(bytes.0).ok()
     }
 
-    /// Puts the capacities that the settings and the machine say in force for the resources that are there already. Writes nothing
-    /// if none differs.
+    /// Applies the capacities of the settings and the machine to existing resources. Writes nothing if none differs.
     pub(super) fn configure_resources(&self) -> Result<()> {
         let mut after = ResourceId(0);
         loop {

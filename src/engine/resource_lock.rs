@@ -1,8 +1,10 @@
-//! Resource locks: the row in the database serialises within one home, the file lock excludes whatever home, boot or bug.
+//! Resource locks. The row in the database serialises within one home; the file lock excludes others across homes,
+//! boots and bugs.
 //!
-//! Order, always: row and token in a short transaction; leave it; file lock; ask again for the token; work; file unlock;
-//! release the row. No transaction waits for a file lock, and no step: one that finds the file locked is blocked again,
-//! and the watcher checks whether the file is free. A command and a request wait until their deadline, refreshing the row.
+//! The order is always: row and token in a short transaction; end the transaction; file lock; check the token again;
+//! work; unlock the file; release the row. No transaction waits for a file lock, and neither does a step: if a step
+//! finds the file locked, it is blocked again, and the watcher checks whether the file is free. Commands and requests
+//! wait until their deadline and refresh the row.
 
 use super::{
     Engine,
@@ -26,22 +28,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A shim releases a lock on request in a moment.
+/// How long a shim takes to release a lock on request.
 const LETTING_GO: Duration = Duration::from_millis(20);
 
-/// The interval between two checks of a lock that another process holds.
+/// The interval between checks of a lock that another process holds.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long to wait for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockWait {
-    /// Not at all: fail, and name the holder.
+    /// Fail immediately, and name the holder.
     No,
     AtMost(Millis),
     Forever,
 }
 
-/// A held key: both locks. Dropping it frees the file first, then the row.
+/// A held key, with both locks. Dropping it releases the file first, then the row.
 #[derive(Debug)]
 pub struct KeyGuard {
     lock: Option<FileLock>,
@@ -56,16 +58,16 @@ struct Row {
 }
 
 impl KeyGuard {
-    /// What a child that does keyed work inherits, so that the lock lasts until the last of them is dead.
+    /// The file that children doing keyed work inherit, so that the lock lasts until the last of them has died.
     pub fn file(&self) -> &File {
-        // Taken only by `drop`.
+        // Only `drop` takes it.
         self.lock
             .as_ref()
             .map(FileLock::file)
             .unwrap_or_else(|| unreachable!("a guard holds its lock until it is dropped"))
     }
 
-    /// Extends the row's time to live; false: it was forced away, and the work must stop.
+    /// Extends the row's time to live. False: the key was taken away by force, and the work must stop.
     pub fn refresh(&self) -> Result<bool> {
         let Some(row) = &self.row else { return Ok(true) };
         let held = row.engine.refresh_row(&row.key, row.token)?;
@@ -77,7 +79,7 @@ impl Drop for KeyGuard {
     fn drop(&mut self) {
         self.lock = None;
         if let Some(Row { engine, key, token }) = self.row.take() {
-            // A row that can't be released now expires; the file lock is free.
+            // If the row can't be released now, it expires; the file lock is free.
             let _ = engine.store.write(move |tx| resource_lock::release(tx, &key, token));
         }
     }
@@ -95,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Takes a key for a holder that is not a step; waits as `wait` says.
+    /// Takes a key for a holder that is not a step, waiting as `wait` says.
     pub fn hold_key(&self, key: &ResourceKey, holder: Holder, wait: LockWait) -> Result<KeyGuard> {
         let deadline = match wait {
             LockWait::No => Some(Instant::now()),
@@ -106,7 +108,7 @@ impl Engine {
             if let Some(token) = self.take_row(key, holder)? {
                 break token;
             }
-            // The holder was gone: the row is free now.
+            // The holder was gone, and the row is now free.
             if self.sweep_lock(key)? {
                 continue;
             }
@@ -149,7 +151,7 @@ impl Engine {
         Ok(self.store.write(move |tx| resource_lock::refresh(tx, &key, token, &boot, deadline))?)
     }
 
-    /// The holder of a key, for people: `step s812 for 41s`. None: no holder, though a row may still name one.
+    /// The holder of a key in words: `step s812 for 41s`. None: no holder, though a row may still name one.
     pub fn holder_of(&self, key: &ResourceKey) -> Result<Option<String>> {
         let row = self.store.read(|tx| resource_lock::holder_of(tx, &key.0))?;
         let path = self.lock_file(key);
@@ -162,7 +164,7 @@ impl Engine {
         })
     }
 
-    /// The process that holds the file of a key, for people: `process 4242 (rsync)`.
+    /// The process that holds the file of a key, in words: `process 4242 (rsync)`.
     pub fn file_holder(&self, key: &ResourceKey) -> String {
         match process_stat::who_holds_lock(&self.lock_file(key)) {
             Some(pid) => process_stat::in_words(pid),
@@ -170,7 +172,8 @@ impl Engine {
         }
     }
 
-    /// Removes the row of a holder that is gone: expired or of another boot, not a live step's, and its file lock free.
+    /// Removes a row whose holder is gone: it is expired or from another boot, does not belong to a live step, and its
+    /// file lock is free.
     pub(super) fn sweep_lock(&self, key: &ResourceKey) -> Result<bool> {
         let rows = self.store.read(resource_lock::list)?;
         let Some(row) = rows.into_iter().find(|it| it.key == *key) else { return Ok(false) };
@@ -207,17 +210,17 @@ impl Engine {
     }
 }
 
-/// The file half of a step's key; the claim made the row and the settlement removes it.
+/// The file lock of a step's key. The claim created the row, and the settlement removes it.
 pub(super) enum StepKey {
     Held(KeyGuard),
-    /// Another process holds the file: which one, for people.
+    /// Another process holds the file; the text names it.
     Locked(String),
-    /// The row was forced away since the claim.
+    /// The key was taken away by force since the claim.
     Lost,
 }
 
 impl StepKey {
-    /// Takes the file lock, or returns its holder at once: a step that waited here would occupy its slot.
+    /// Takes the file lock, or returns its holder immediately. A step that waited here would occupy its slot.
     pub(super) fn take(state: &WorkerState, claimed: &Claimed, key: KeyId) -> Result<StepKey> {
         let engine = &state.engine;
         let name = engine.store.read(|tx| resource_key::name(tx, key))?;
@@ -232,7 +235,7 @@ impl StepKey {
         let Some(lock) = FileLock::exclusive_until(&path, Instant::now() + LETTING_GO).map_err(wrong)? else {
             return Ok(StepKey::Locked(format!("`{name}` is locked by {}", engine.file_holder(&name))));
         };
-        // While the step was on its way the row may have been forced away and given to another.
+        // Since the claim, the row may have been taken away by force and given to another step.
         let token = claimed.lease.token;
         Ok(match engine.store.read(|tx| resource_lock::holds(tx, &name, token))? {
             true => StepKey::Held(KeyGuard { lock: Some(lock), row: None }),

@@ -1,7 +1,7 @@
-//! Retention by itself: a long-lived worker checks once an hour whether something is due.
+//! Automatic retention: a long-lived worker checks once an hour whether something is due.
 //!
-//! A check writes nothing. It skips the first minutes of a process, and trusts the wall clock only as long as it runs on at the
-//! pace of the monotonic one: a clock that jumped a year ahead must not remove groups that ended yesterday.
+//! A check writes nothing. It is skipped in the first minutes of a process, and trusts the wall clock only while it
+//! keeps pace with the monotonic clock: a clock that jumped a year ahead must not remove groups that ended yesterday.
 
 use super::{error::Error, prune::Prune, state::WorkerState};
 use crate::{
@@ -26,7 +26,8 @@ impl Moment {
         Moment { wall: clock.wall(), monotonic: clock.monotonic() }
     }
 
-    /// Whether the wall clock has not run ahead since. A suspended machine looks the same, so the next check decides.
+    /// Whether the wall clock has not jumped ahead since. A suspended machine looks the same, so the next check
+    /// decides.
     fn is_steady_since(&self, earlier: &Moment) -> bool {
         let wall = self.wall.0 - earlier.wall.0;
         let monotonic = self.monotonic.0 - earlier.monotonic.0;
@@ -65,7 +66,7 @@ fn look(state: &WorkerState, before: Timestamp) {
             let (groups, steps, files) = (pruned.groups, pruned.removed.steps, pruned.files);
             tracing::info!(groups, steps, files, "pruned old groups");
         }
-        // The next check tries again; a database that can't be used is found by the consumers.
+        // The next check tries again. Consumers detect a database that can't be used.
         Err(Error::Store(store::Error::Closed)) => {}
         Err(error) => tracing::warn!(%error, "failed to prune"),
     }

@@ -1,5 +1,5 @@
-//! Retry: what FAILED or was CANCELLED is PENDING again, under the definition that it had or under a repaired one, or a run begins
-//! again at one of its steps.
+//! Retries: what FAILED or was CANCELLED becomes PENDING again, under its own definition or a repaired one; or a run
+//! restarts at one of its steps.
 
 use super::{
     Engine,
@@ -18,19 +18,19 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// The maximum number of rows that one transaction writes.
+/// The most rows that one transaction writes.
 const SLICE: usize = 500;
 
 /// How work is retried.
 #[derive(Debug, Clone, Default)]
 pub struct Retry {
-    /// The definition under which it goes on. Names, needs and types of its steps must be the same.
+    /// The definition to continue under. Names, needs and types of its steps must be the same.
     pub definition: Option<Definition>,
-    /// The step from which finished runs run again, with everything behind it. None: what failed or was cancelled.
+    /// The step from which finished runs rerun, with its dependents. None: what failed or was cancelled.
     pub from: Option<String>,
 }
 
-/// What a retry is of.
+/// What is retried.
 #[derive(Clone, Copy)]
 enum Subject {
     Group(GroupId),
@@ -38,7 +38,7 @@ enum Subject {
 }
 
 impl Engine {
-    /// Re-opens a group that has ended. False: nothing in it failed or was cancelled.
+    /// Reopens an ended group. False: nothing in it failed or was cancelled.
     pub fn retry_group(&self, id: GroupId) -> Result<bool> {
         self.retry_group_as(id, &Retry::default())
     }
@@ -53,8 +53,8 @@ impl Engine {
         Ok(reopened)
     }
 
-    /// Re-opens one step and the steps that were cancelled with it. Returns how many are PENDING again. `from` has no meaning for a
-    /// single step.
+    /// Reopens one step and the steps that were cancelled with it. Returns how many are PENDING again. `from` is
+    /// ignored for a single step.
     pub fn retry_step_as(&self, id: StepId, how: &Retry) -> Result<usize> {
         let owners = self.store.read(|tx| step::owners(tx, id))?;
         let (group, run) = owners.ok_or_else(|| store::Error::not_found(id))?;
@@ -65,7 +65,7 @@ impl Engine {
         Ok(opened)
     }
 
-    /// Re-opens one run. Returns how many of its steps are PENDING again.
+    /// Reopens one run. Returns how many of its steps are PENDING again.
     pub fn retry_run(&self, id: RunId) -> Result<usize> {
         self.retry_run_as(id, &Retry::default())
     }
@@ -79,7 +79,7 @@ impl Engine {
         Ok(opened)
     }
 
-    /// Re-opens the runs of a group whose retry has begun, and opens it. Safe to repeat.
+    /// Continues a group's retry: reopens its runs, and opens the group. Safe to repeat.
     pub(super) fn finish_retry(&self, id: GroupId) -> Result<()> {
         loop {
             let keys = self.next_keys(id)?;
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// What the store needs to know: the number of the new definition, and of the step.
+    /// Translates the options for the store: the id of the new definition, and the number of the step.
     fn again(&self, group: GroupId, subject: Subject, how: &Retry) -> Result<Again> {
         if how.definition.is_none() && how.from.is_none() {
             return Ok(Again::default());
@@ -126,7 +126,8 @@ impl Engine {
         Ok(Again { definition, from, collect })
     }
 
-    /// Refuses a new definition whose resource keys can't be made for a run of a group, before anything is written.
+    /// Before anything is written: refuses a new definition if its resource keys can't be rendered for a run of the
+    /// group.
     fn check_keys(&self, id: GroupId, new: &Definition, all: bool) -> Result<()> {
         let params = self.store.read(|tx| group::detail(tx, id))?.params;
         let mut after = RunId(0);
@@ -145,7 +146,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The resource keys of the next runs that a retry under a new definition opens; None: each keeps those that it has.
+    /// The resource keys of the next runs that a retry under a new definition reopens. None: each run keeps its own.
     fn next_keys(&self, id: GroupId) -> Result<Option<Keys>> {
         let Some((definition, items)) = self.store.read(|tx| retry::to_open(tx, id, SLICE))? else { return Ok(None) };
         let params = self.store.read(|tx| group::detail(tx, id))?.params;
@@ -168,8 +169,8 @@ impl Engine {
         Ok(Some(Takes { keys: keys_of(new, &item, &detail.params)?, demands }))
     }
 
-    /// The workflow file of a group, if by now it says something else than at the submit, and than the definition in use, `used`.
-    /// `read` reads such a file.
+    /// The workflow file of a group, if it now differs both from the submitted version and from the definition in use,
+    /// `used`. `read` reads such a file.
     pub fn changed_file(
         &self,
         group: GroupId,

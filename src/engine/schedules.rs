@@ -1,7 +1,7 @@
-//! Fires schedules, in each process whose worker takes every group, and each instant only once.
+//! Fires schedules, in each process whose worker takes every group, but each instant only once.
 //!
-//! The submit key of a firing is `schedule:NAME@INSTANT`. So after a crash between the submission and its record, in a second
-//! process at the same moment, or after a clock was set back, the submission finds the existing group.
+//! The submit key of a firing is `schedule:NAME@INSTANT`. So the submission finds the existing group after a crash
+//! between submission and record, in a second process at the same moment, or after the clock was set back.
 
 use super::{
     Engine, Submission,
@@ -33,14 +33,14 @@ use std::{
     sync::Arc,
 };
 
-/// The number of schedules fired in one round.
+/// How many schedules fire in one round.
 const AT_ONCE: usize = 100;
-/// A firing that failed because of a shortage is tried again after this.
+/// When a firing that failed because of a shortage is tried again.
 const AGAIN: Millis = Millis::seconds(10);
-/// The file that a command for items writes.
+/// The file written by a command that lists items.
 const ITEMS: &str = "items";
 
-/// A workflow that is to start by itself.
+/// A workflow that starts automatically.
 #[derive(Debug, Clone)]
 pub struct ScheduledWorkflow {
     pub name: String,
@@ -48,7 +48,7 @@ pub struct ScheduledWorkflow {
     pub trigger: Trigger,
     pub items_from: Option<ItemsFrom>,
     pub params: serde_json::Value,
-    /// Where its commands start; the paths in `items_from` are relative to it.
+    /// The directory in which its commands start, and to which paths in `items_from` are relative.
     pub directory: String,
     /// The workflow file, for people.
     pub file: String,
@@ -81,7 +81,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The database can't be used, or a resource is short: due schedules fire later.
+    /// The database can't be used, or a resource is short. Due schedules fire later.
     pub fn fire_due_schedules(&self) -> Result<bool> {
         for (row, firing) in self.store.read(schedule::collecting)? {
             self.start_collected(&row, &firing)?;
@@ -94,7 +94,7 @@ impl Engine {
         Ok(due.len() == AT_ONCE)
     }
 
-    /// Adds a schedule, or replaces the one of the same name. True: it is new.
+    /// Adds a schedule, or replaces the one with the same name. True: it is new.
     pub fn add_schedule(&self, new: &ScheduledWorkflow) -> Result<bool> {
         new.definition.check_parameters(&new.params)?;
         self.check_secrets(&new.definition)?;
@@ -136,7 +136,7 @@ impl Engine {
         Ok(fresh)
     }
 
-    /// False: it is paused already.
+    /// Pauses a schedule. False: it is already paused.
     pub fn pause_schedule(&self, name: &str) -> Result<bool> {
         let name = name.to_string();
         Ok(self.store.write(move |tx| {
@@ -145,7 +145,7 @@ impl Engine {
         })?)
     }
 
-    /// False: it is not paused.
+    /// Resumes a schedule. False: it is not paused.
     pub fn resume_schedule(&self, name: &str) -> Result<bool> {
         let row = self.store.read(|tx| schedule::get(tx, name))?;
         let due = match trigger(&row)? {
@@ -168,14 +168,14 @@ impl Engine {
         folders::sweep(self)
     }
 
-    /// Fires a schedule now, whatever its times are and whether it is paused. One that watches a directory starts for all files
-    /// that are there.
+    /// Fires a schedule now, regardless of its times and of a pause. A schedule that watches a directory starts for all
+    /// existing files.
     pub fn run_schedule(&self, name: &str) -> Result<FiringRow> {
         let row = self.store.read(|tx| schedule::get(tx, name))?;
         self.fire(&row, self.store.now())
     }
 
-    /// Fires every instant from `from` to `to` that has not fired yet, the oldest first.
+    /// Fires every instant from `from` to `to` that has not fired yet, oldest first.
     pub fn backfill_schedule(&self, name: &str, from: Timestamp, to: Timestamp) -> Result<Vec<FiringRow>> {
         let row = self.store.read(|tx| schedule::get(tx, name))?;
         let (_, recurrence) = times(&row)?;
@@ -207,7 +207,7 @@ impl Engine {
             .take(MOST + 1)
             .collect();
         let Some(newest) = due.first().copied() else {
-            // A clock or a change of the zone has moved the due time before the next instant.
+            // A clock change or a new zone has moved the due time before the next instant.
             return self.advance_schedule(row, &spec, &recurrence, row.cursor, 0);
         };
         let Firings { fire, missed } = rule::firings(due, now, spec.rule());
@@ -238,11 +238,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts a workflow for one instant, unless it was started for it before.
+    /// Starts a workflow for one instant, unless it was already started for it.
     ///
     /// # Errors
     ///
-    /// Temporary errors, so that the firing is tried again. Any other error becomes a failed firing.
+    /// Temporary errors, after which the firing is tried again. Any other error becomes a failed firing.
     fn fire(&self, row: &ScheduleRow, instant: Timestamp) -> Result<FiringRow> {
         let started = self.started(row, instant, "");
         let firing = match started.and_then(|found| found.map_or_else(|| self.begin(row, instant), Ok)) {
@@ -253,7 +253,7 @@ impl Engine {
         self.note_firing(row, firing)
     }
 
-    /// The firing of an instant, if its group was made before.
+    /// The firing of an instant whose group already exists.
     fn started(&self, row: &ScheduleRow, instant: Timestamp, part: &str) -> Result<Option<FiringRow>> {
         let key = format!("{}{part}", key(row, instant));
         let found = self.store.read(|tx| submit_key::find(tx, &key))?;
@@ -317,7 +317,7 @@ impl Engine {
         self.note_firing(row, firing).map(|_| ())
     }
 
-    /// The lines of a collector. None: it has not ended yet.
+    /// The output lines of the command that lists items. None: it has not ended yet.
     fn collected(&self, id: GroupId) -> Result<Option<Vec<String>>> {
         let (end, runs) = self.store.read(|tx| {
             Ok((group::end(tx, id)?, read::runs(tx, id, &RunFilter { status: None, after: None, limit: 1 })?))
@@ -379,13 +379,13 @@ impl Engine {
     }
 }
 
-/// The instants after `cursor` up to `now`, the newest first.
+/// The instants after `cursor` up to `now`, newest first.
 fn newest_first(recurrence: &Recurrence, cursor: Timestamp, now: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
     let before = move |at: Timestamp| recurrence.last_until(at).filter(|it| *it > cursor);
     std::iter::successors(before(now), move |it| before(Timestamp(it.0 - 1)))
 }
 
-/// When a schedule fires next, its delay included.
+/// When a schedule fires next, including its delay.
 fn due_after(recurrence: &Recurrence, spec: &Schedule, name: &str, after: Timestamp) -> Option<Timestamp> {
     recurrence.next_after(after).map(|it| it + rule::delay(name, it, spec.jitter))
 }
@@ -405,7 +405,7 @@ pub fn times(row: &ScheduleRow) -> Result<(Schedule, Recurrence)> {
     Ok((spec, recurrence))
 }
 
-/// Stores a schedule. `directory`: what it watches. Returns whether it is new, and its number.
+/// Stores a schedule. `directory` is what it watches. Returns whether it is new, and its id.
 fn put(
     tx: &WriteTx,
     new: &NewSchedule,
@@ -418,7 +418,7 @@ fn put(
     let id = schedule::get(tx, &new.name)?.id;
     match (trigger, directory) {
         (Trigger::Files(files), Some(directory)) => {
-            // What came since it was added must not be taken as known because it is added again.
+            // Files that came since it was added must not count as known because it is added again.
             let same = |it: Trigger| matches!(it, Trigger::Files(old) if old.patterns == files.patterns);
             watch::put(tx, id, directory, files.existing, before.is_some_and(same))?;
         }

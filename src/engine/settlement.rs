@@ -1,4 +1,4 @@
-//! From a report to a settlement: `decide` judges, this file translates it for the store.
+//! Turns a report into a settlement: `decide` judges, and this file translates the verdict for the store.
 
 use super::{
     state::WorkerState,
@@ -39,7 +39,7 @@ pub(super) fn judge(
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
     match verdict {
         Verdict::Complete => {
-            // A cached result must be found again, even an empty one.
+            // A cached result must be found again, even if it is empty.
             let kept = report.value.is_some() || !files.is_empty() || !links.is_empty() || cache_key.is_some();
             let output =
                 kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable, links });
@@ -51,7 +51,7 @@ pub(super) fn judge(
             Settlement::Retry { due, crashed, record: record(&report.outcome, &report.certificate, logs) }
         }
         Verdict::Fail { reason } | Verdict::Quarantine { reason, .. } => {
-            // The row of a step that was deferred until now goes on to its end.
+            // The row of a step that has been deferred so far is used for its end.
             let mut record = match report.outcome {
                 Outcome::NoRoom { .. } => {
                     let outcome = Outcome::permanent("no_room", reason.as_str());
@@ -66,7 +66,7 @@ pub(super) fn judge(
             let again = after_interruption(again, state.is_draining());
             let due = now + again.unwrap_or_default();
             let record = match again {
-                // Nothing is wrong, there is only no place yet.
+                // No error, there is just no free slot yet.
                 Some(_) if reason.is_empty() => None,
                 Some(_) => Some(before.and_one(&report.outcome).record(&report.outcome, &report.certificate, logs)),
                 None => Some(record(&report.outcome, &report.certificate, logs)),
@@ -83,8 +83,8 @@ pub(super) fn judge(
     }
 }
 
-/// How often in a row an attempt was released, and how often its work was lost. A step that waits for long leaves one row,
-/// which keeps these counts.
+/// How many times in a row an attempt was released, and how many times its work was lost. A step that waits for a long
+/// time leaves one row, which keeps these counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tries {
     pub all: u32,
@@ -92,7 +92,7 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    /// The counts before an attempt that ended like this.
+    /// The counts before an attempt with this outcome.
     pub(super) fn before(state: &WorkerState, claimed: &Claimed, outcome: &Outcome) -> Tries {
         if !matches!(outcome, Outcome::Interrupted { .. } | Outcome::NoRoom { .. }) {
             return Tries::default();
@@ -135,7 +135,7 @@ fn compress(printed: Printed) -> Option<Log> {
     Some(Log { stream: printed.stream, total: printed.total, body })
 }
 
-/// 0 to 1, for spreading waits.
+/// A random number in 0..1, for spreading waits.
 pub(super) fn chance() -> f64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {

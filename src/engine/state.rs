@@ -1,4 +1,4 @@
-//! What the threads of a worker share.
+//! The state shared by the threads of a worker.
 
 use super::{
     error::Error,
@@ -25,53 +25,53 @@ use std::{
     time::Duration,
 };
 
-/// Between two tries to claim or to settle while the disk is full or something else is short.
+/// The interval between tries to claim or settle during a shortage, such as a full disk.
 pub(super) const ROOM_WAIT: Duration = Duration::from_millis(500);
 
-/// What a worker is for.
+/// The options of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Steps of each type that may run at once; `"*"` takes every type without a pool of its own.
+    /// How many steps of each type may run at once. `"*"` covers all types without a pool of their own.
     pub pools: BTreeMap<String, usize>,
     pub scope: Scope,
 }
 
-/// What the threads of a worker share.
+/// The state shared by the threads of a worker.
 pub(super) struct WorkerState {
     pub engine: Engine,
     pub scope: Scope,
     pub pools: Vec<Pool>,
     pub worker_pools: WorkerPools,
-    /// The number changes when a reaped worker wakes up and registers again.
+    /// Changes when a reaped worker wakes up and registers again.
     pub membership: Mutex<Membership>,
     /// The running attempts. Only `begin` adds one, and wakes the heartbeat.
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
     pub heartbeat: Heartbeat,
-    /// Stop claiming; running steps may finish.
+    /// No more claims; running steps may finish.
     pub draining: AtomicBool,
     /// The time for running steps to finish is over.
     pub interrupted: AtomicBool,
-    /// Everything is settled: the watcher may end.
+    /// Everything is settled, so the watcher may end.
     pub finished: AtomicBool,
     pub busy: AtomicUsize,
-    /// Attempts that failed since the last one that succeeded. Cancels and releases neither count nor reset.
+    /// Attempts that failed since the last success. Cancels and releases neither count nor reset it.
     pub failures_in_a_row: AtomicU64,
     pub disk_low: AtomicBool,
     pub fatal: Mutex<Option<String>>,
-    /// Peak memory of attempts that ended, which the watcher notes. Empty unless the engine learns.
+    /// Peak memory of ended attempts, which the watcher records. Empty unless the engine learns.
     pub peaks: Mutex<Vec<(TypeId, i64)>>,
     pub watcher_notify: Notify,
     /// Rung after every commit that the watcher sees.
     pub chore_notify: Notify,
-    /// A schedule may be due.
+    /// Rung when a schedule may be due.
     pub schedule_notify: Notify,
     /// Wakes the thread that watches directories; a worker of one group has none.
     pub watch_waker: Option<Waker>,
-    /// Rung only when the worker is to end.
+    /// Rung only when the worker ends.
     pub retention_notify: Notify,
 }
 
-/// Under which number the worker is known, and the line that it holds.
+/// The id under which the worker is registered, and its liveness lock.
 pub(super) struct Membership {
     pub id: WorkerId,
     pub line: Option<Arc<LivenessLock>>,
@@ -90,7 +90,8 @@ impl WorkerState {
         self.attempts.lock().unpoisoned()
     }
 
-    /// Whether a consumer of a pool claims no more. Hooks that become due by the last steps run before the worker ends.
+    /// Whether consumers of a pool must stop claiming. Hooks that the last steps make due still run before the worker
+    /// ends.
     pub(super) fn is_over(&self, pool: &Pool) -> bool {
         if !self.is_draining() || pool.hooks.is_none() || self.interrupted.load(Ordering::Acquire) {
             return self.is_draining();
@@ -100,7 +101,7 @@ impl WorkerState {
         rests && (self.disk_low.load(Ordering::Relaxed) || !self.hooks_wait(pool))
     }
 
-    /// Whether it is worth to claim for a pool: that of hooks asks with a read first, since most commits make none due.
+    /// Whether claiming for a pool is worthwhile. The pool of hooks first reads, because most commits make no hook due.
     pub(super) fn hooks_wait(&self, pool: &Pool) -> bool {
         let Some(queue) = pool.hooks else { return true };
         let store = &self.engine.store;
@@ -111,7 +112,7 @@ impl WorkerState {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Whether the disks have room for a step to start, as they are now.
+    /// Whether the disks currently have space for a step to start.
     pub(super) fn has_room(&self) -> bool {
         let enough = !self.disk_low.load(Ordering::Relaxed) && self.engine.disk().enough;
         if !enough {
@@ -121,7 +122,7 @@ impl WorkerState {
         enough
     }
 
-    /// An attempt begins; one that begins after the time of the worker is over ends at once.
+    /// Registers an attempt that begins. If the worker's time is over, the attempt ends immediately.
     pub(super) fn begin(&self, lease: Lease, cancel: CancelToken) {
         self.attempts().insert(lease, cancel.clone());
         self.heartbeat.rouse();
@@ -130,13 +131,13 @@ impl WorkerState {
         }
     }
 
-    /// Cancels the running attempts of these leases; leases without one here are skipped.
+    /// Cancels the running attempts of these leases. Leases without an attempt here are skipped.
     pub(super) fn cancel_all(&self, leases: &[Lease], intent: KillIntent) {
         let attempts = self.attempts();
         leases.iter().filter_map(|lease| attempts.get(lease)).for_each(|token| token.cancel(intent));
     }
 
-    /// Beats until everything is settled. `begun` is dropped with the first beat.
+    /// Sends heartbeats until everything is settled. `begun` is dropped with the first one.
     pub(super) fn keep_beating(&self, begun: Sender<()>) {
         let between = self.engine.options.heartbeat.duration();
         let rests = || self.attempts().is_empty();
@@ -144,13 +145,13 @@ impl WorkerState {
         self.heartbeat.run(between, begun, rests, over, || self.beat());
     }
 
-    /// Writes a heartbeat, for the thread whose business that is.
+    /// Writes a heartbeat on behalf of the heartbeat thread.
     pub(super) fn beat(&self) {
         let now = heart_time(&**self.engine.store.clock());
-        // A slow disk must not keep others from asking for the worker's number.
+        // A slow disk must not keep others from reading the worker's id.
         let line = self.membership().line.clone();
         if let Some(line) = line {
-            // A disk that is full or gone is found by the database first; the liveness lock itself still works.
+            // If the disk is full or gone, the database notices first. The liveness lock itself still works.
             let _ = line.beat(now, self.heartbeat.thread.load(Ordering::SeqCst));
         }
     }

@@ -1,7 +1,7 @@
-//! A built-in kind in a process of its own: this same program, started again for one step.
+//! Runs a built-in kind in a process of its own: this program, started again for one step.
 //!
-//! A step that was in flight when an engine died may be what killed it. The next time it runs here, where its crash
-//! harms nothing else, and only crashes here count.
+//! A step that was running when an engine died may have killed it. Its next attempt runs here, where a crash harms
+//! nothing else, and only crashes here count.
 
 use super::{
     error::{Error, Result, with_causes},
@@ -36,12 +36,13 @@ use std::{
 /// The first argument that makes this program run one step.
 const WORD: &str = "__step";
 const ANSWER: &str = "answer.json";
-/// The exit code of a child that could not answer, for lack of resources or another fault of the system. Neither is a crash.
+/// The exit code of a child that could not answer, for lack of resources or because of another system fault. Neither is
+/// a crash.
 const NO_ROOM: i32 = 75;
 const NO_ANSWER: i32 = 74;
-/// Rust's own words for an allocation that the system refused.
+/// Rust's message for an allocation that the system refused.
 const OUT_OF_MEMORY: &str = "memory allocation of";
-/// Values are bounded where they are made; this is far more.
+/// Values are limited where they are made; this is far more.
 const ANSWER_MAX: u64 = 256 << 20;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -64,7 +65,7 @@ struct Request {
 #[derive(Serialize, Deserialize)]
 enum Answer {
     Ended(Box<Ended>),
-    /// This program has no such kind: the program that asked has registered it itself.
+    /// This program has no such kind; the parent program has registered it.
     Unknown,
 }
 
@@ -81,8 +82,9 @@ struct Ended {
     damaged: Vec<ArtifactHash>,
 }
 
-/// Runs a step when this process was started to do so, and returns the exit code to end with. `kinds` makes the registry of
-/// the program. Called at the start of `main`, after the shim. Without it suspects run where all others do.
+/// If this process was started to run a step, runs it and returns the exit code. `kinds` creates the registry of the
+/// program. Call this at the start of `main`, after the shim. Without this call, suspect steps run in the engine's
+/// process like all others.
 pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
     ASKED.store(true, Ordering::Relaxed);
     if env::args_os().nth(1)? != WORD {
@@ -135,7 +137,7 @@ fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
     Ok(Ended { outcome, value, certificate, files, executable, links, logs, again, damaged: damage.found() })
 }
 
-/// Runs a built-in kind in a child. None: it can't run there, so it must run here.
+/// Runs a built-in kind in a child. None: the kind can't run there and must run here.
 pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepResult> {
     match attempt(engine, cx, name) {
         Ok(result) => result,
@@ -144,7 +146,7 @@ pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepR
 }
 
 fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepResult>> {
-    // A program that was never asked would begin its own work again instead.
+    // A program that does not call `run_if_asked` would start its own work instead.
     if program::is_this_program() && !ASKED.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -174,7 +176,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
         let lock = copy.map_err(|source| Error::Io { action: "share the lock with", path: dir.clone(), source })?;
         spec.kept_fds.push(OwnedFd::from(lock));
     }
-    // Its artifacts are protected from sweeps until the row is committed here.
+    // Protects its artifacts from sweeps until their rows are committed here.
     let guard = engine.artifacts.hold()?;
     let end = process::run(&spec, cx.cancel);
     let mut result = match answer(&dir, &end) {
@@ -187,7 +189,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
     Ok(Some(result))
 }
 
-/// None: the child left none. An error: it can't be looked for now.
+/// None: the child left no answer. An error: this can't be checked now.
 fn answer(dir: &std::path::Path, end: &ChildEnd) -> io::Result<Option<Answer>> {
     if end.intent.is_some() || end.exit != Some(ExitStatus::Code(0)) {
         return Ok(None);
@@ -214,7 +216,7 @@ impl Ended {
     }
 }
 
-/// The child left no answer: by our own will, or it could not, or it died.
+/// The child left no answer, because we stopped it, because it could not write one, or because it died.
 fn died(end: &ChildEnd) -> StepResult {
     let last_lines = end.stderr.last_lines(200);
     let no_room = |what: &str| Outcome::NoRoom { reason: format!("{what}: {}", last_lines.trim()), in_vain: true };

@@ -1,6 +1,7 @@
 //! The trait of built-in step kinds, and their context.
 //!
-//! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
+//! A kind never accesses the database: it reads its input, writes artifacts, and reports. It can therefore also run in
+//! a child process.
 
 use super::{
     error::{Error, Result, with_causes},
@@ -23,10 +24,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs::File, net::SocketAddr, path::PathBuf};
 
-/// What to do about a secret that is missing.
+/// What to do about a missing secret.
 pub(super) const NO_SECRET: &str = "write it to a file of this name in `secrets` in the home directory, with mode 600, or set the variable of this name";
 
-/// The context of a step: names to be idempotent by, its item, parameters, and the results of its predecessors.
+/// The input of a step: ids for idempotency, its item and parameters, and the results of its predecessors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepInput {
     pub group: GroupId,
@@ -40,15 +41,15 @@ pub struct StepInput {
     pub params: Value,
     /// `with:` of the definition, rendered.
     pub with: Value,
-    /// By the name of the step, for every step before it in the run that has completed.
+    /// The results of all earlier steps in the run that have completed, by step name.
     pub inputs: BTreeMap<String, Output>,
-    /// The statuses, such as `skipped`, of needed steps that did not complete, by name: their value is null.
+    /// The statuses, such as `skipped`, of needed steps that did not complete, by name. Their value is null.
     #[serde(default)]
     pub unfinished: BTreeMap<String, String>,
-    /// Files with one line of JSON for each run that an earlier step started, by the name of that step.
+    /// Files with one line of JSON for each child run of an earlier step, by the name of that step.
     #[serde(default)]
     pub children: BTreeMap<String, PathBuf>,
-    /// Where its commands start.
+    /// The directory in which its commands start.
     pub directory: PathBuf,
     pub home: PathBuf,
     /// The directory with one file for each secret of the home.
@@ -64,7 +65,7 @@ pub struct StepInput {
 }
 
 impl StepInput {
-    /// Where the daemon of the home listens, if one runs.
+    /// The address of the home's daemon, if one runs.
     pub(super) fn daemon(&self) -> Option<SocketAddr> {
         let claim = self.home.join("engine.db.lock");
         if !matches!(FileLock::probe(&claim), Ok(LockState::Held)) {
@@ -73,7 +74,7 @@ impl StepInput {
         ownership::read_to_string(&self.home.join("serve.port")).ok()?.trim().parse().ok()
     }
 
-    /// The secret of this name. An error in words, with what to do, if there is none.
+    /// The secret with this name. If there is none, the error says what to do.
     pub(super) fn secret(&self, name: &str) -> Result<Secret> {
         match settings::secret_of_step(&self.secrets, name) {
             Ok(Some(secret)) => Ok(secret),
@@ -85,42 +86,43 @@ impl StepInput {
         }
     }
 
-    /// The status of a step that this one needs; `None`: it completed.
+    /// The status of a needed step. `None`: it completed.
     pub(super) fn status_of(&self, step: &str) -> Option<&'static str> {
         let name = self.unfinished.get(step)?;
         StepState::ALL.iter().map(|it| it.name()).find(|it| it == name)
     }
 }
 
-/// Everything that a step kind works with.
+/// Everything that a step kind can use.
 pub struct StepContext<'a> {
     pub input: &'a StepInput,
     pub definition: &'a Definition,
     pub step: &'a StepDefinition,
     pub artifacts: &'a ArtifactStore,
     pub cancel: &'a CancelToken,
-    /// The file lock of the step's resource key: a child that does keyed work inherits it.
+    /// The file lock of the step's resource key. A child that does keyed work inherits it.
     pub lock: Option<&'a File>,
-    /// A directory of this attempt alone; created when asked for, removed afterwards.
+    /// A directory for this attempt alone; created on demand, removed afterwards.
     pub work: &'a WorkDir,
     /// Processes for work that may crash, hang or use too much memory.
     pub pools: &'a WorkerPools,
 }
 
-/// The result of a kind. Dropping the guards before the row of each file is committed would let a sweep take it.
+/// The result of a kind. If the guards are dropped before the rows of the files are committed, a sweep can delete the
+/// files.
 #[derive(Debug)]
 pub struct StepResult {
     pub report: Report,
     pub files: Vec<(String, ArtifactRef)>,
-    /// Names of the files that can be run.
+    /// Names of the executable files.
     pub executable: Vec<String>,
     /// Symbolic links by their names, each with its target, relative to its own directory.
     pub links: Vec<(String, String)>,
     pub guards: Vec<PutGuard>,
     pub logs: Vec<Printed>,
-    /// When it was interrupted before it began: not to be tried again before so much time.
+    /// If it was interrupted before it began: do not retry before this much time.
     pub again: Option<Millis>,
-    /// The thing that all runs of the group wait for, for people: the group is paused until it is back.
+    /// What all runs of the group wait for, in words. The group is paused until it is available again.
     pub waits_for: Option<String>,
     /// Files of earlier steps that turned out to be damaged.
     pub damaged: Vec<ArtifactHash>,
@@ -169,12 +171,12 @@ impl StepResult {
         StepResult::ended(Outcome::retryable(kind, message))
     }
 
-    /// Its needs could not be prepared; or, after it `ran`, its result could not be kept.
+    /// Its input could not be prepared or, after it `ran`, its result could not be stored.
     pub(super) fn not_run(error: &Error, ran: bool) -> StepResult {
         StepResult::ended(error.outcome(ran))
     }
 
-    /// Takes the files that the step left, or turns the error into a failure.
+    /// Takes over the files that the step produced, or turns the error into a failure.
     pub(super) fn keep(&mut self, collected: Result<Collected>, until: Until) {
         match collected {
             Ok(left) => {
@@ -203,13 +205,14 @@ pub trait StepKind: Send + Sync {
     /// Does the work of one attempt. Polls `cx.cancel` at least every 100 ms, or runs a child that can be killed.
     fn run(&self, cx: &StepContext) -> StepResult;
 
-    /// Whether it can run in a child of its own, where nothing of this process is at hand.
+    /// Whether it can run in a child process, which has nothing of this process's state.
     fn can_run_in_child(&self) -> bool {
         true
     }
 
-    /// Facts from the database that the attempt needs, as JSON. Asked in the process of the engine before each attempt; for a
-    /// step with a resource key while its lock is held, so that it stays true as long as every writer takes the lock.
+    /// Reads facts from the database that the attempt needs, as JSON. Called in the engine's process before each
+    /// attempt. For a step with a resource key, its lock is held, so the facts stay true as long as every writer takes
+    /// the lock.
     fn look_up(&self, _input: &StepInput, _store: &Store) -> store::Result<Value> {
         Ok(Value::Null)
     }

@@ -1,4 +1,4 @@
-//! Submitting work: an unsealed group, its runs in slices, the seal.
+//! Submits work: an unsealed group, its runs in slices, the seal.
 
 use super::{
     Engine, cache_files,
@@ -30,38 +30,38 @@ use crate::{
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, sync::MutexGuard};
 
-/// Bytes that the name of a group and its key may have: lists show the one, and an index has the other.
+/// The longest name and key of a group in bytes. Lists show the name, and an index contains the key.
 const NAME_BYTES: usize = 1 << 10;
-/// The maximum number of rows that one transaction writes.
+/// The most rows that one transaction writes.
 const SLICE_ROWS: usize = 1_000;
 
 /// Work to submit.
 #[derive(Debug, Clone)]
 pub struct Submission {
     pub definition: Definition,
-    /// One run each. A JSON object is an item with fields; anything else is a plain text.
+    /// One run each. A JSON object is an item with fields; anything else is plain text.
     pub items: Vec<String>,
     pub params: Value,
-    /// Where commands start.
+    /// The directory in which commands start.
     pub directory: PathBuf,
-    /// The workflow file, to see later whether it has changed.
+    /// The workflow file, to detect later whether it has changed.
     pub file: Option<PathBuf>,
     pub name: Option<String>,
     /// Higher priorities run first.
     pub priority: i64,
     /// Its share relative to other groups of its priority, from 1 to 1000.
     pub weight: i64,
-    /// A key that makes the submission idempotent: submitting it again makes no second group.
+    /// A key that makes the submission idempotent: submitting it again creates no second group.
     pub key: Option<String>,
     /// Runs steps even if their results are cached.
     pub force: bool,
-    /// Only its own worker looks for its steps first.
+    /// Only its own worker takes its steps at first.
     pub scoped: bool,
-    /// The batch of documents that it works on: each item names its content as `sha256`.
+    /// The batch of documents that it processes. Each item names its content as `sha256`.
     pub of_batch: Option<OfBatch>,
-    /// The documents of each item, in their order; empty where none are known by name.
+    /// The documents of each item, in order. Empty if none are known by name.
     pub documents: Vec<RunDocuments>,
-    /// The step that starts it.
+    /// Its parent step.
     pub child: Option<NewChild>,
 }
 
@@ -92,9 +92,9 @@ pub struct Submitted {
     pub group: GroupId,
     /// False: the key was in use with the same content, and this is its group; or `skipped`.
     pub new: bool,
-    /// The run of the first item; the others follow in order. None for a group that existed or has no runs.
+    /// The run of the first item; the others follow in order. None for a group that already existed or has no runs.
     pub first_run: Option<RunId>,
-    /// The group of the key had ended so, and was pruned since: nothing of it is left to look at.
+    /// The group of the key had this status when it was pruned; nothing of it is left.
     pub gone: Option<Status>,
     /// Nothing was submitted: this group of the same concurrency group has not ended, and the policy is to skip.
     pub skipped: bool,
@@ -107,7 +107,7 @@ impl Submitted {
 }
 
 impl Engine {
-    /// Writes a group with all its runs. When this returns the group is on disk, sealed, and claimable.
+    /// Writes a group with all its runs. When this returns, the group is on disk, sealed, and claimable.
     pub fn submit(&self, submission: Submission) -> Result<Submitted> {
         let _inside = probe::inside(Window::Submit);
         submission.definition.check_parameters(&submission.params)?;
@@ -115,7 +115,7 @@ impl Engine {
         let Submission { definition, items, params, directory, .. } = &submission;
         cache_files::check(definition, items, params, directory)?;
         check_length("name", submission.name.as_deref().unwrap_or(&definition.name))?;
-        // The submitter decides where texts may go, and with which key.
+        // The submitter decides where texts may be sent, and with which key.
         if let Some(url) = submission.params["embed"]["url"].as_str() {
             embed::pair(url, submission.params["embed"]["key"].as_str())?;
         }
@@ -167,7 +167,7 @@ impl Engine {
                 (Created::Unfinished(group, _), _) => self.sweep_unsealed(group)?,
                 (Created::New(group), first_run) => {
                     self.add_rest(group, runs, slice).inspect_err(|_| {
-                        // It was never acknowledged. Where this fails, too, a worker removes it later.
+                        // It was never acknowledged. If this fails too, a worker removes it later.
                         self.given_up().insert(group);
                         let _ = self.sweep_unsealed(group);
                     })?;
@@ -192,15 +192,15 @@ impl Engine {
         self.open_group(group)
     }
 
-    /// Takes the steps out of the groups that a new one replaces: they are being cancelled since it was written. The next worker
-    /// finishes what a crash leaves.
+    /// Cancels the steps of groups that a new one replaces; the groups have been marked since the new one was written.
+    /// After a crash, the next worker continues.
     fn finish_replaced(&self, new: &NewGroup, group: GroupId) -> Result<()> {
         if new.concurrency.as_ref().is_none_or(|it| it.policy != Concurrency::Replace) {
             return Ok(());
         }
         for id in self.store.read(|tx| concurrency::before(tx, group))? {
             match self.cancel_group(id) {
-                // It is being submitted still: it is cancelled when that is done.
+                // It is still being submitted, and is cancelled afterwards.
                 Err(error) if error.kind() == Kind::Conflict => {}
                 done => drop(done?),
             }
@@ -208,7 +208,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the first steps of a sealed group into place; safe to repeat.
+    /// Places the first steps of a sealed group. Safe to repeat.
     pub(super) fn open_group(&self, group: GroupId) -> Result<()> {
         while self.store.write(move |tx| group::open_slice(tx, group, SLICE_ROWS / 2))? {}
         Ok(())
@@ -221,7 +221,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether this process began to build the group and abandoned it.
+    /// Whether this process began to build the group and gave up.
     pub(super) fn has_given_up(&self, group: GroupId) -> bool {
         self.given_up().contains(&group)
     }
@@ -230,7 +230,8 @@ impl Engine {
         self.given_up.lock().unpoisoned()
     }
 
-    /// The resource key of each step of each run, and what it takes of resources: rendered now, so that it never changes.
+    /// Renders the resource key of each step of each run, and the resources that it takes. They never change after
+    /// this.
     fn render_runs(&self, submission: &Submission) -> Result<Vec<NewRun>> {
         let keyed = submission.definition.steps.iter().any(|it| it.resource_key.is_some());
         let mut reserve = Reserve::new(self, &submission.definition);
@@ -248,7 +249,7 @@ impl Engine {
         Ok(runs)
     }
 
-    /// Refuses a workflow with a secret that this machine does not have.
+    /// Refuses a workflow that uses a secret that this machine does not have.
     pub(super) fn check_secrets(&self, definition: &Definition) -> Result<()> {
         let alerts = self.options.alerts.iter().filter(|_| definition.alerts).flat_map(|it| it.secrets());
         for (owner, name) in definition.secrets().into_iter().chain(alerts) {
@@ -260,7 +261,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The definition whose hooks are the alerts of the settings.
+    /// The definition with the alerts of the settings as its hooks.
     pub(super) fn alerts(&self) -> Result<Option<DefinitionId>> {
         let Some(definition) = &self.options.alerts else { return Ok(None) };
         if let Some(known) = self.catalog.alerts.get() {
@@ -282,7 +283,7 @@ impl Engine {
     }
 }
 
-/// The first transaction; for a small submission the only one.
+/// The first transaction; the only one for a small submission.
 fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result<(Created, Option<RunId>)> {
     Ok(store.write(move |tx| {
         let created = group::create(tx, &new)?;
@@ -304,7 +305,7 @@ fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result
     })?)
 }
 
-/// Acknowledges a group, and cancels it if one that replaces it came meanwhile, or the step that starts it has ended.
+/// Acknowledges a group. Cancels it if another group replaced it in the meantime, or its parent step has ended.
 fn seal(tx: &WriteTx, group: GroupId) -> store::Result<()> {
     group::seal(tx, group)?;
     if concurrency::is_replaced(tx, group)? || child_group::is_unwanted(tx, group)? {
@@ -334,8 +335,8 @@ fn check_directory(submission: &Submission) -> Result<()> {
     Err(Error::refused(what, Some("start from another directory")))
 }
 
-/// Refuses a NUL where a command would get it: no argument and no variable can have one. It may be written as `\u0000` in an
-/// item that is a JSON object.
+/// Refuses a NUL that would reach a command, because no argument or variable can contain one. In a JSON item it is
+/// written as `\u0000`.
 fn check_texts(submission: &Submission) -> Result<()> {
     fn has(value: &Value) -> bool {
         match value {
@@ -369,7 +370,7 @@ fn check_length(what: &str, text: &str) -> Result<()> {
     Err(Error::refused(what, Some("give a shorter one; put long strings in items or params")))
 }
 
-/// What the store needs to know of a definition.
+/// The shape of a definition, for the store.
 pub(super) fn shape(definition: &Definition) -> Shape {
     let step = |it: &StepDefinition| ShapeStep {
         step_type: it.step_type.clone(),
@@ -396,12 +397,11 @@ pub(super) fn keys_of(definition: &Definition, item: &str, params: &Value) -> Re
     definition.steps.iter().map(key).collect()
 }
 
-/// The content that an item of a batch names.
+/// The content that an item of a batch refers to.
 fn content_of(item: &str) -> Option<ArtifactHash> {
     item_value(item).get("sha256")?.as_str()?.parse().ok()
 }
 
-/// The key of a vector database names its file, so that everyone who writes it meets at the same lock.
 fn check_weight(weight: i64) -> Result<()> {
     match (1..=MAX_WEIGHT).contains(&weight) {
         true => Ok(()),
@@ -412,6 +412,7 @@ fn check_weight(weight: i64) -> Result<()> {
     }
 }
 
+/// The key of a vector database must name its file by an absolute path, so that all its writers use the same lock.
 fn check_key(key: Option<&str>) -> Result<()> {
     match key.and_then(|it| it.strip_prefix("vec:")) {
         Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::refused(
@@ -422,7 +423,7 @@ fn check_key(key: Option<&str>) -> Result<()> {
     }
 }
 
-/// The content of a key: the definition, the parameters and the items.
+/// The hashed content of a submission with a key: the definition, the parameters and the items.
 fn content(submission: &Submission) -> [u8; 32] {
     let mut what = serde_json::json!({
         "definition": hex::encode(submission.definition.hash()),

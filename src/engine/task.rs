@@ -1,4 +1,4 @@
-//! A step at work.
+//! A step that is about to run.
 
 use super::{before::Before, catalog::Known, step_kind::StepInput};
 use crate::{
@@ -14,14 +14,14 @@ pub(super) struct Task {
     pub row: input::Input,
     pub input: StepInput,
     pub before: Before,
-    /// Runs of which it reads the results, by the name of the step that started them.
+    /// The child runs whose results it reads, by the name of the step that started them.
     pub children: BTreeMap<String, Runs>,
 }
 
-/// Runs of which a step reads the results.
+/// Runs whose results a step reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runs {
-    /// Those that an earlier step started.
+    /// Those started by an earlier step.
     Of(StepId),
     /// Those of the group that it collects.
     All(GroupId),

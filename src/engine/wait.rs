@@ -1,4 +1,4 @@
-//! Waiting for groups to end.
+//! Waits for groups to end.
 
 use super::{Engine, error::Result};
 use crate::{
@@ -22,14 +22,14 @@ pub struct GroupEnd {
 pub enum Ending {
     Ended(GroupEnd),
     TimedOut,
-    /// `give_up` said so.
+    /// `meanwhile` returned true.
     GaveUp,
 }
 
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Engine {
-    /// How the group ended, None while it is open.
+    /// How the group ended. None while it is open.
     pub fn group_end(&self, group: GroupId) -> Result<Option<GroupEnd>> {
         let end = self.store.read(|tx| group::end(tx, group))?;
         Ok(end.ended.map(|ended| GroupEnd {
@@ -41,7 +41,7 @@ impl Engine {
         }))
     }
 
-    /// Waits until a group has ended, whichever process works on it. `meanwhile` is called about 20 times a second;
+    /// Waits until a group has ended, in whatever process. `meanwhile` is called about 20 times a second; returning
     /// true gives up.
     pub fn wait_for_group(
         &self,

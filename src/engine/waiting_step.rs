@@ -14,7 +14,8 @@ use crate::{
 };
 use serde_json::Value;
 
-/// The settlement of an attempt of a step that waits. What it waits for is known from its start on: a retry asks anew.
+/// The settlement of an attempt of a waiting step. What it waits for is determined when it starts; a retry determines
+/// it again.
 pub(super) fn begin(claimed: &Claimed, task: &Task, wait: &Wait) -> Settlement {
     let text = task.input.with.as_str().unwrap_or_default();
     let found = match wait {

@@ -1,5 +1,5 @@
-//! The watcher of a worker: watches the commits of other processes, checks whether other workers are alive, and completes work
-//! that a crash interrupted. One thread, which sleeps while there is nothing to watch.
+//! The watcher of a worker: notices commits of other processes, checks whether other workers are alive, and completes
+//! interrupted work. Runs on one thread, which sleeps while there is nothing to watch.
 
 use super::{
     error::{Error, Result},
@@ -31,25 +31,25 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// How often to check for commits of other processes.
+/// The interval between checks for commits of other processes.
 const TICK: Millis = Millis(100);
-/// A wall clock that goes back further was set.
+/// A wall clock that goes back by more than this was set.
 const SET_BACK: Millis = Millis(500);
-/// The same once nothing has happened for `QUIET`: every check wakes the processor.
+/// The interval after nothing has happened for `QUIET`, because every check wakes the processor.
 const IDLE_TICK: Millis = Millis(200);
 const QUIET: Millis = Millis::seconds(2);
-/// How often liveness locks are probed: well within the promised second.
+/// The interval between probes of liveness locks: well within the promised second.
 const PROBE: Millis = Millis(400);
-/// How often to check the free disk space.
+/// The interval between checks of free disk space.
 const DISK: Millis = Millis::seconds(1);
-/// How often to check for resource locks of dead holders.
+/// The interval between checks for resource locks of dead holders.
 const SWEEP: Millis = Millis::seconds(5);
-/// How often the health of worker processes is written to the database.
+/// The interval at which the health of worker processes is written to the database.
 const TELL: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
 
-/// The liveness lock of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
-/// says whether the worker is alive, and nothing says whether its heart beats.
+/// The liveness lock of a worker and its last heartbeat. A lock file that can't be opened belongs to another user. Then
+/// the process table shows whether the worker is alive, and its heartbeat is unknown.
 fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)> {
     match liveness_lock::look(home, worker.id) {
         Ok(seen) => Ok(seen),
@@ -63,12 +63,12 @@ fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)>
     }
 }
 
-/// Takes a liveness lock, then registers under the number that it was taken for.
+/// Takes a liveness lock, then registers under the id that the lock was taken for.
 pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
     register_as(engine, &options.pools, options.scope, 0)
 }
 
-/// `heartbeat`: the thread that will beat; 0: it is yet to begin.
+/// `heartbeat`: the heartbeat thread; 0 if it has not started.
 fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, heartbeat: u32) -> Result<Membership> {
     let id = engine.store.write(store::worker::reserve)?;
     let path = liveness_lock::path(&engine.options.home, id);
@@ -77,7 +77,7 @@ fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, h
         path,
         source,
     })?;
-    // The first heartbeat comes before anybody can see the worker.
+    // The first heartbeat comes before other processes can see the worker.
     let _ = line.beat(heart_time(&**engine.store.clock()), heartbeat);
     let new = NewWorker {
         identity: (*engine.identity).clone(),
@@ -97,7 +97,7 @@ pub(super) fn run(state: &Arc<WorkerState>, pools: &BTreeMap<String, usize>) {
     while !state.finished.load(Ordering::Acquire) {
         match watcher.tick() {
             Ok(()) => {}
-            // What passes is tried again at the next tick: a full or busy database, and a shortage.
+            // Temporary problems are retried at the next tick: a full or busy database, and a shortage.
             Err(error) if error.is_full() => {
                 state.disk_low.store(true, Ordering::Relaxed);
                 state.engine.give_up_ballast();
@@ -107,7 +107,7 @@ pub(super) fn run(state: &Arc<WorkerState>, pools: &BTreeMap<String, usize>) {
         }
         std::thread::sleep(watcher.pause.duration());
     }
-    // What the last steps used; the work itself is settled.
+    // Records the memory of the last steps; the work itself is settled.
     let _ = watcher.note_peaks();
 }
 
@@ -124,29 +124,29 @@ struct Watcher {
     watch: Watch,
     version: Option<i64>,
     next_due: Option<Timestamp>,
-    /// When the next wait is over.
+    /// When the next wait is due.
     next_wait: Option<Timestamp>,
     /// When the next schedule fires.
     next_firing: Option<Timestamp>,
-    /// Which directories are watched.
+    /// Changes when a watch changes.
     watches: [i64; 3],
-    /// The other workers, read again when anything was committed.
+    /// The other workers, read again after each commit.
     others: Vec<WorkerRow>,
-    /// Keys whose files another process holds, and when they are tried next.
+    /// Keys whose files another process holds.
     locked: HashMap<ResourceKey, Knock>,
-    /// Since when each of them has been still.
+    /// Since when each of the other workers has been still.
     still: HashMap<WorkerId, Stillness>,
     recovery: Recovery,
     /// Whether interrupted work has been completed once.
     recovered: bool,
     /// When interrupted work was last searched for.
     recovery_looked: Monotonic,
-    /// The wall clock at the last tick: whether it was set back since.
+    /// The wall clock at the last tick, to detect whether it was set back.
     wall: Timestamp,
-    /// Until the next tick.
+    /// The time until the next tick.
     pause: Millis,
     planned: Monotonic,
-    /// When a commit was seen last.
+    /// When a commit was last seen.
     stirred: Monotonic,
     probed: Monotonic,
     disk_asked: Monotonic,
@@ -199,7 +199,7 @@ impl Watcher {
         self.knock(now)?;
         if now.since(self.disk_asked) >= DISK {
             self.disk_asked = now;
-            // Nothing that is written need come: an idle worker must notice too.
+            // Nothing may ever be written, so an idle worker must check this too.
             self.state.engine.store.check_file()?;
             self.ask_disk();
         }
@@ -217,7 +217,7 @@ impl Watcher {
             self.tell_processes()?;
         }
         if !self.recovered {
-            // On a full disk it takes more than one try.
+            // On a full disk this takes more than one try.
             self.recovery.begin(&self.state.engine)?;
             self.recovered = true;
         } else if now.since(self.recovery_looked) >= recovery::INTERVAL {
@@ -230,8 +230,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// Steps that wait for a rate wait by the monotonic clock. The time that was written for them is of the wall clock, and would come
-    /// too late once that was set back.
+    /// Steps that wait for a rate wait by the monotonic clock. Their stored time is on the wall clock, and would come
+    /// too late after that clock was set back.
     fn look_at_clock(&mut self) -> Result<()> {
         let wall = self.state.engine.store.now();
         let was = std::mem::replace(&mut self.wall, wall);
@@ -241,7 +241,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Nothing happens, no worker needs checking, and nothing is due before the next check.
+    /// Whether nothing happens, no worker needs checking, and nothing is due before the next check.
     fn is_quiet(&self, now: Monotonic) -> bool {
         let soon = self.state.engine.store.now() + IDLE_TICK;
         now.since(self.stirred) >= QUIET
@@ -259,7 +259,7 @@ impl Watcher {
         Ok(self.state.engine.store.write(move |tx| store::learned::note(tx, &peaks))?)
     }
 
-    /// Only while there is work: an idle worker writes only the start or end of one of its processes.
+    /// Reports only while there is work: an idle worker writes only when one of its processes starts or ends.
     fn tell_processes(&mut self) -> Result<()> {
         let processes = self.state.worker_pools.workers();
         let pids: Vec<u32> = processes.iter().map(|it| it.pid).collect();
@@ -273,7 +273,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Commits of this process ring the notifies themselves; those of others show in the data version.
+    /// Commits of this process ring the notifies themselves. Those of other processes show in the data version.
     fn look_at_commits(&mut self, now: Monotonic) -> Result<()> {
         let version = self.watch.version()?;
         if self.version == Some(version) {
@@ -332,7 +332,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Attempts whose lease is gone work for nothing.
+    /// Stops attempts whose lease is gone, because they work in vain.
     fn drop_lost(&self, live: &HashSet<crate::model::Lease>) {
         let store = &self.state.engine.store;
         let suspects: Vec<_> = self.state.attempts().keys().filter(|it| !live.contains(it)).copied().collect();
@@ -347,12 +347,12 @@ impl Watcher {
 
     fn due(&mut self) -> Result<()> {
         if self.next_wait.is_some_and(|due| due <= self.state.engine.store.now()) {
-            // Every transaction first ends the waits that are over. All consumers may be busy, so this is one.
+            // Every transaction first ends expired waits. All consumers may be busy, so this is one.
             self.state.engine.store.write(|_| Ok(()))?;
             self.next_wait = None;
         }
         if self.next_due.is_some_and(|due| due <= self.state.engine.store.now()) {
-            // The claim promotes due steps; its commit shows when the next one is due.
+            // The claim promotes due steps, and its commit shows when the next one is due.
             self.next_due = None;
             self.state.ring();
         }
@@ -363,8 +363,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// Checks whether the files of locked keys are free by now, each at growing intervals. If one is free, the next step with
-    /// that key continues.
+    /// Checks at growing intervals whether the files of locked keys are free. If one is, the next step with that key
+    /// continues.
     fn knock(&mut self, now: Monotonic) -> Result<()> {
         let engine = self.state.engine.clone();
         for (key, it) in self.locked.iter_mut().filter(|it| it.1.at <= now) {
@@ -388,7 +388,7 @@ impl Watcher {
         let engine = self.state.engine.clone();
         let own = OwnTick { now: heart_time(&**engine.store.clock()), late, tolerated: engine.options.heartbeat };
         if late > own.tolerated {
-            // We were suspended or starved: show that we live before judging others.
+            // We were suspended or starved. Send a heartbeat before judging others.
             self.state.beat();
         }
         let others = std::mem::take(&mut self.others);
@@ -426,7 +426,7 @@ impl Watcher {
         let mut thread = None;
         if let Some(old) = beat.filter(|it| age(*it) >= Millis(2 * options.heartbeat.0)) {
             thread = heartbeat_of(worker, old.thread);
-            // It may have beaten just before the check.
+            // It may have sent a heartbeat just before the check.
             beat = liveness_lock::last_beat(&options.home, worker.id).or(beat);
         }
         Ok(Sighting {
@@ -455,7 +455,7 @@ impl Watcher {
     }
 }
 
-/// The state of the thread that beats for a worker.
+/// The state of a worker's heartbeat thread.
 fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
     match is_active(Failpoint::WallClockReaper) {
         true => None,
@@ -468,10 +468,10 @@ fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
     }
 }
 
-/// Gives a dead or silent worker's steps back, in slices, and removes it.
+/// Gives back the steps of a dead or silent worker in slices, and removes the worker.
 ///
-/// That a worker is silent is true for a while: when the turn to write comes much later it may be back at work. Then nothing is
-/// taken, and the next check decides.
+/// The judgement that a worker is silent is valid only for a while. If the write gets its turn much later, the worker
+/// may be active again. Then nothing is taken, and the next check decides.
 pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<usize> {
     let clock = engine.store.clock().clone();
     let until = (death == Death::Silent).then(|| clock.monotonic() + Millis(engine.options.silent_after.0 / 4));

@@ -1,4 +1,4 @@
-//! The directory of one attempt: created when asked for, removed with everything in it afterwards.
+//! The directory of one attempt: created on demand, and removed afterwards with its contents.
 
 use super::{
     error::{Error, Result},
@@ -25,22 +25,22 @@ impl WorkDir {
         WorkDir { root: WorkDir::root_of(home, worker, lease) }
     }
 
-    /// Where the directory of an attempt is.
+    /// The path of an attempt's directory.
     pub(super) fn root_of(home: &Path, worker: WorkerId, lease: Lease) -> PathBuf {
         home.join("tmp").join(format!("{}-{}-{}", worker, lease.step, lease.token.0))
     }
 
-    /// The directory that a parent gave to its child.
+    /// The directory that a parent process gave to its child.
     pub(super) fn at(root: PathBuf) -> WorkDir {
         WorkDir { root }
     }
 
-    /// The attempt's own directory, which need not exist.
+    /// The attempt's own directory, which may not exist.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The directories of the attempts of a step that may be running, by token.
+    /// The directories of a step's attempts that may be running, by token.
     pub fn of_step(home: &Path, step: StepId) -> Vec<(Token, PathBuf)> {
         let Ok(entries) = fs::read_dir(home.join("tmp")) else { return Vec::new() };
         let infix = format!("-{step}-");
@@ -51,27 +51,27 @@ impl WorkDir {
         found
     }
 
-    /// Where a directory under the attempt's own would be, for those who make it themselves if they need it: a directory
-    /// costs more than a short step does.
+    /// The path of a directory inside the attempt's own, for callers that create it only if needed: creating a
+    /// directory costs more than a short step.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// An empty directory under the attempt's own; `name` is ours, never a user's.
+    /// Creates an empty directory inside the attempt's own. `name` is ours, never a user's.
     pub fn create(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
         private::create_dir_all(&path).map_err(|source| Error::Io { action: "create", path: path.clone(), source })?;
         Ok(path)
     }
 
-    /// Writes the files of a predecessor's output into a directory, for commands that want paths.
+    /// Writes the output files of a predecessor into a directory, for commands that need paths.
     pub fn materialise(&self, name: &str, output: &Output, artifacts: &ArtifactStore, until: Until) -> Result<PathBuf> {
         let dir = self.create(&format!("in-{}", hex::encode(name)))?;
         outputs::restore(name, output, &dir, artifacts, until)?;
         Ok(dir)
     }
 
-    /// Makes artifacts of the files in the directory `name` under the attempt's own, which need not exist.
+    /// Stores the files in the directory `name` inside the attempt's own as artifacts. The directory may not exist.
     pub fn collect(&self, name: &str, artifacts: &ArtifactStore, until: Until) -> Result<Collected> {
         outputs::collect(&self.root, name, artifacts, until)
     }
@@ -83,14 +83,14 @@ impl Drop for WorkDir {
     }
 }
 
-/// What a step has mounted there stays, and the directory with it.
+/// If a step has mounted something there, it stays, and so does the directory.
 fn remove(root: &Path) {
     if let Err(error) = private::remove_tree(root) {
         tracing::warn!(directory = %root.display(), %error, "a work directory could not be removed");
     }
 }
 
-/// Removes work directories of workers that are gone. `alive` is asked by the worker's printed name.
+/// Removes work directories of workers that are gone. `alive` gets the worker's printed name.
 pub(super) fn sweep(home: &Path, alive: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(home.join("tmp")) else { return };
     for entry in entries.flatten() {

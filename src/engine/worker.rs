@@ -1,4 +1,4 @@
-//! A worker: consumer pools with a liveness lock. A value, not a process: two can live in one.
+//! A worker: consumer pools with a liveness lock. It is a value, not a process, so one process can have several.
 
 use super::{
     chores, consumer,
@@ -29,12 +29,12 @@ use std::{
     time::Instant,
 };
 
-/// A running worker. Dropping it stops it without grace.
+/// A running worker. Dropping it stops it without waiting for running steps.
 pub struct Worker {
     state: Arc<WorkerState>,
-    /// They claim, and end when the worker is drained.
+    /// Claim and run steps; end when the worker is drained.
     consumers: Threads,
-    /// Heartbeat and watcher, which end when everything is settled.
+    /// Heartbeat and watcher; end when everything is settled.
     keepers: Threads,
 }
 
@@ -86,7 +86,7 @@ impl Worker {
         let pools = options.pools.clone();
         let (begun, beats) = mpsc::channel();
         worker.spawn(&worker.keepers, "windlass-heart".into(), |state| state.keep_beating(begun))?;
-        // Nothing is claimed before others can see which thread beats.
+        // Nothing is claimed before others can see the heartbeat thread.
         let _ = beats.recv();
         worker.spawn(&worker.keepers, "windlass-watcher".into(), move |state| watcher::run(&state, &pools))?;
         if options.scope == Scope::Everything {
@@ -119,43 +119,43 @@ impl Worker {
         self.state.id()
     }
 
-    /// Running steps.
+    /// The number of running steps.
     pub fn running(&self) -> usize {
         self.state.attempts().len()
     }
 
-    /// Busy and size of each pool, by name.
+    /// Name, busy slots and size of each pool.
     pub fn pools(&self) -> Vec<(String, usize, usize)> {
         let pools = self.state.pools.iter();
         pools.map(|it| (it.name.clone(), it.busy.load(Ordering::Relaxed), it.size)).collect()
     }
 
-    /// Every long-lived worker process that its steps run on.
+    /// Every long-lived worker process that its steps use.
     pub fn worker_processes(&self) -> Vec<WorkerHealth> {
         self.state.worker_pools.workers()
     }
 
-    /// Problems of worker processes, for people: failing starts, limits that are too low.
+    /// Problems of worker processes in words: failing starts, limits that are too low.
     pub fn worker_trouble(&self) -> Vec<String> {
         self.state.worker_pools.trouble()
     }
 
-    /// Why the worker gave up; None while it works.
+    /// Why the worker gave up. None while it works.
     pub fn fatal(&self) -> Option<String> {
         self.state.fatal.lock().unpoisoned().clone()
     }
 
-    /// Attempts that failed since the last one that succeeded. Cancelled ones neither count nor reset.
+    /// Attempts that failed since the last success. Cancelled attempts neither count nor reset it.
     pub fn failures_in_a_row(&self) -> u64 {
         self.state.failures_in_a_row.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing claims because the disk is below its reserve.
+    /// Whether nothing is claimed because free disk space is below the reserve.
     pub fn is_disk_low(&self) -> bool {
         self.state.disk_low.load(Ordering::Relaxed)
     }
 
-    /// Nothing of its scope is ready, running or delayed.
+    /// Whether nothing in its scope is ready, running or delayed.
     pub fn is_idle(&self) -> Result<bool> {
         if self.state.busy.load(Ordering::Acquire) > 0 {
             return Ok(false);
@@ -164,13 +164,14 @@ impl Worker {
         Ok(self.state.engine.store.read(|tx| store::idle::is_idle(tx, scope))?)
     }
 
-    /// Stops claiming at once; running steps may finish.
+    /// Stops claiming immediately; running steps may finish.
     pub fn drain(&self) {
         self.state.draining.store(true, Ordering::Release);
         self.state.ring_all();
     }
 
-    /// Stops: running steps may finish until the timeout, then they are interrupted and given back. Idempotent.
+    /// Stops the worker: running steps may finish until the timeout, then they are interrupted and given back.
+    /// Idempotent.
     pub fn stop(&self, timeout: Millis) {
         self.drain();
         if !self.consumers.wait(Instant::now() + timeout.duration()) {
@@ -186,11 +187,11 @@ impl Worker {
         if let Some(line) = membership.line.take() {
             let id = membership.id;
             let engine = &self.state.engine;
-            // A row that can't be removed now is reaped later: the liveness lock is free.
+            // If the row can't be removed now, it is reaped later, because the liveness lock is free.
             let gone = engine.store.write(move |tx| store::worker::leave(tx, id));
             line.leave();
             if matches!(gone, Ok(false)) {
-                // Something could not be settled: its steps must not stay with a worker that is no more.
+                // Something could not be settled. Its steps must not stay with a worker that no longer exists.
                 let _ = watcher::reap(engine, id, Death::Died);
             }
         }

@@ -1,5 +1,5 @@
-//! The pools of worker processes that an engine worker runs its `worker:` steps on, and those of step kinds that work in
-//! processes of our own program: opened when first needed, closed when it stops.
+//! The pools of worker processes for `worker:` steps, and for step kinds that use processes of our own program. Each is
+//! opened on first use, and closed when the engine worker stops.
 
 use super::error::{Error, Result};
 use crate::{
@@ -14,16 +14,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-/// Which pool.
+/// Identifies a pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolKey {
     /// A worker of one version of a workflow, in the directory of that workflow's file.
     Named { definition: DefinitionId, worker: String, dir: PathBuf },
-    /// Of a built-in kind: everything in which its processes differ is part of the text.
+    /// A pool of a built-in kind. The text includes everything in which its processes differ.
     OurOwn(String),
 }
 
-/// Pools that live as long as the engine worker whose steps use them.
+/// Pools that live as long as the engine worker that uses them.
 pub struct WorkerPools {
     pools: Mutex<BTreeMap<PoolKey, Arc<Pool>>>,
     metrics: Arc<dyn Metrics>,
@@ -34,7 +34,8 @@ impl WorkerPools {
         WorkerPools { pools: Mutex::default(), metrics }
     }
 
-    /// The pool with this key; `spec` says how to open it, if it is not open yet. Nothing is started before a step needs it.
+    /// The pool with this key. If it is not open yet, `spec` says how to open it. No process starts before a step needs
+    /// it.
     pub fn pool(&self, key: PoolKey, spec: impl FnOnce() -> PoolSpec) -> Result<Arc<Pool>> {
         let mut pools = self.lock();
         if let Some(pool) = pools.get(&key) {

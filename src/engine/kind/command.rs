@@ -1,4 +1,4 @@
-//! `run:` steps and hooks: a command in a child of its own.
+//! `run:` steps and hooks: a command in a child process.
 
 use super::value::{self, OUT};
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, os::fd::OwnedFd};
 
-/// The variables of our environment that a command inherits; its definition names all others.
+/// The variables of our environment that a command inherits. The definition names all others.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
-/// A line of a secret that is masked by itself has this many bytes at least.
+/// A line of a secret is masked on its own if it has at least this many bytes.
 const LINE: usize = 8;
 /// A variable larger than this can't be passed to a program.
 const MOST_VARIABLE: usize = 120 << 10;
@@ -80,7 +80,8 @@ pub(super) fn render_env(env: &Env, values: &Values<'_>) -> Result<BTreeMap<Stri
     Ok(found)
 }
 
-/// What earlier steps left. A directory for those that left files, and for others if the step asks for it or `always`.
+/// The results of earlier steps. Steps that left files get a directory; others get one if the step uses it, or if
+/// `always`.
 pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, Input>> {
     let mut found = BTreeMap::new();
     let until = Until::of(cx.cancel, None, Millis(0));
@@ -94,7 +95,7 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
         let (value, status) = (output.value.clone(), cx.input.status_of(name));
         found.insert(name.clone(), Input { dir, value, status, children });
     }
-    // A needed step has completed, even if it left nothing.
+    // A needed step has completed, even if it produced nothing.
     for need in cx.step.needs.iter().filter_map(|it| cx.definition.steps.get(*it)) {
         if !found.contains_key(&need.name) {
             let dir = match cx.step.asks_for_dir(&need.name)? {
@@ -109,7 +110,7 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
     Ok(found)
 }
 
-/// The file with the runs that an earlier step started.
+/// The file with the child runs of an earlier step.
 fn children_of(cx: &StepContext, step: &str) -> Option<String> {
     cx.input.children.get(step).map(|it| it.to_string_lossy().into_owned())
 }

@@ -1,5 +1,5 @@
-//! The built-in step kinds that need no documents: `windlass/noop`, `windlass/sleep`, `windlass/fail`, `windlass/webhook`, commands, and
-//! work for long-lived processes.
+//! The built-in step kinds that need no documents: `windlass/noop`, `windlass/sleep`, `windlass/fail`,
+//! `windlass/webhook`, commands, and work for long-lived processes.
 
 pub mod command;
 mod simple;

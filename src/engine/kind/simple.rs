@@ -14,7 +14,7 @@ impl StepKind for Noop {
     }
 }
 
-/// Waits for `with: { for: 2s }`; one second if it does not say.
+/// Waits for `with: { for: 2s }`; one second by default.
 pub(super) struct Sleep;
 
 impl StepKind for Sleep {
@@ -33,8 +33,8 @@ impl StepKind for Sleep {
     }
 }
 
-/// Fails with `with: { message: ..., retryable: true }`; with `mode: abort` it takes its process along, as a crash of a
-/// library would, to see what becomes of such a step.
+/// Fails with `with: { message: ..., retryable: true }`. With `mode: abort` it takes its process down, as a crash in a
+/// library would, to show what happens to such a step.
 pub(super) struct Fail;
 
 impl StepKind for Fail {

@@ -1,4 +1,4 @@
-//! The value that a command or a worker leaves for later steps: its size, and the file that a large one goes into.
+//! The value that a command or worker passes to later steps: its size limit, and the file for a large one.
 
 use crate::{
     definition::ValueForm,
@@ -19,19 +19,19 @@ use std::{
 
 /// The directory of an attempt whose files become artifacts.
 pub(super) const OUT: &str = "out";
-/// The largest value that the database keeps.
+/// The largest value stored in the database.
 const MOST: Bytes = Bytes(64 << 10);
-/// The output file that has the value of a step with `value: file`.
+/// The output file with the value of a step with `value: file`.
 const FILE: &str = "value";
 
-/// The file for a value in a directory of output files, which has none yet.
+/// Creates the value file in a directory of output files that has none yet.
 pub(super) fn create_file(out: &Path) -> Result<File> {
     let path = out.join(FILE);
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     opened.map_err(|source| Error::Io { action: "create", path, source })
 }
 
-/// Makes the value of a step of what its command printed. Too much of it fails the step if another step needs this one.
+/// Turns the output of a step's command into its value. Too large a value fails the step if another step needs it.
 pub(super) fn keep_printed(cx: &StepContext, result: &mut StepResult, stdout: &Captured) {
     if stdout.total <= MOST.0 {
         result.report.value = printed(stdout);
@@ -45,7 +45,7 @@ pub(super) fn keep_printed(cx: &StepContext, result: &mut StepResult, stdout: &C
     }
 }
 
-/// Keeps what a worker returned, in the form that its step wants.
+/// Stores the value that a worker returned, in the form that its step declares.
 pub(super) fn keep_returned(cx: &StepContext, result: &mut StepResult, value: Option<Value>) -> Result<()> {
     let Some(value) = value else { return Ok(()) };
     let text = match &value {
@@ -75,9 +75,9 @@ fn too_large(cx: &StepContext, size: Bytes, instead: &str) -> Outcome {
     )
 }
 
-/// What a command printed, as a value for its successors: JSON if it is JSON, otherwise the text without its last newline. A
-/// number on its own is one only if it comes back as it was printed: `1.10` and the hash `6063e25` are texts. None: nothing was
-/// printed, or no text.
+/// The output of a command as a value: JSON if it is valid JSON, otherwise the text without its last newline. A bare
+/// number counts as a number only if it prints unchanged: `1.10` and the hash `6063e25` are texts. None if nothing, or
+/// no text, was printed.
 fn printed(stdout: &Captured) -> Option<Value> {
     if stdout.total == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! `windlass/webhook`: one HTTP request that tells a chat or another service what happened.
+//! `windlass/webhook`: one HTTP request that reports an event to a chat or another service.
 
 use crate::{
     definition::webhook::{Webhook as Parameters, Word},
@@ -14,15 +14,15 @@ use sha2::{Digest, Sha256};
 use std::{sync::mpsc, time::Duration};
 use ureq::Agent;
 
-/// What a server has to answer within, unless the step has a shorter `timeout`.
+/// The time limit for a response, unless the step has a shorter `timeout`.
 const PATIENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often a waiting step looks whether it was cancelled.
+/// How often a waiting step checks whether it was cancelled.
 const LOOK: Duration = Duration::from_millis(50);
-/// What is read of an answer, and what is shown of it, in bytes.
+/// How many bytes of a response are read, and how many are shown.
 const ANSWER: u64 = 64 << 10;
 const SHOWN: usize = 300;
-/// The block of SHA-256, in bytes.
+/// The block size of SHA-256, in bytes.
 const BLOCK: usize = 64;
 
 pub(super) struct Webhook;
@@ -47,7 +47,7 @@ impl StepKind for Webhook {
         loop {
             match answer.recv_timeout(LOOK) {
                 Ok(outcome) => return StepResult::ended(outcome),
-                // The thread ends by itself when its patience does.
+                // The thread ends when its own time limit is over.
                 Err(mpsc::RecvTimeoutError::Timeout) if cx.cancel.intent().is_some() => {
                     return StepResult::ended(Outcome::Cancelled);
                 }
@@ -107,7 +107,7 @@ impl Request {
             .timeout_global(Some(patience))
             .timeout_connect(Some(CONNECT.min(patience)))
             .http_status_as_error(false)
-            // What is sent is for the server that was named, and for no other.
+            // The request is meant for the named server and no other.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")));
@@ -152,7 +152,7 @@ impl Request {
         }
     }
 
-    /// A text on one line, without secrets.
+    /// A text on one line, with secrets masked.
     fn shown(&self, text: &str) -> String {
         let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for secret in self.secrets.iter().filter(|it| !it.is_empty()) {
@@ -162,7 +162,7 @@ impl Request {
     }
 }
 
-/// What happened, for people.
+/// A description of the event for people.
 fn message(input: &StepInput) -> String {
     let Some(told) = &input.told else {
         return format!("windlass: {} of {} ({})", input.step, input.group, input.group_name);

@@ -98,7 +98,7 @@ fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
     })
 }
 
-/// A worker that is slow to start is slow to load as well.
+/// A worker that is slow to start is also slow to load.
 fn timeouts(start_timeout: Option<Millis>) -> Timeouts {
     let usual = Timeouts::default();
     match start_timeout {

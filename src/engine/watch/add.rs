@@ -1,4 +1,4 @@
-//! Adding a watch: its directory, and the files that are there already.
+//! Adds a watch: its directory, and the files that already exist there.
 
 use super::{folder::take_existing, listing, lock::try_lock};
 use crate::{
@@ -15,15 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long adding a watch waits for the process that watches to look at the files that are there.
+/// How long adding a watch waits for the watching process to record the existing files.
 const PATIENCE: Millis = Millis::minutes(5);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The directory that a watch means, for a workflow whose paths are relative to `base`.
+/// The directory of a watch, for a workflow whose paths are relative to `base`.
 ///
 /// # Errors
 ///
-/// It is not UTF-8, or below a home directory that is not known.
+/// It is not UTF-8, or is below a home directory that is unknown.
 pub fn directory_of(watch: &FileWatch, base: &Path) -> Result<String> {
     let below_home = watch.files.strip_prefix("~/").or((watch.files == "~").then_some(""));
     let path = match below_home {
@@ -56,7 +56,7 @@ pub fn check(definition: &Definition) -> Result<()> {
     }
 }
 
-/// Every file that matches, whether it is known or not.
+/// All matching files, known or not.
 pub fn all_files(engine: &Engine, spec: &FileWatch, directory: &str) -> Result<Vec<String>> {
     let matcher = spec.matcher().map_err(|what| Error::refused(what, None))?;
     let root = Path::new(directory);
@@ -65,7 +65,7 @@ pub fn all_files(engine: &Engine, spec: &FileWatch, directory: &str) -> Result<V
     Ok(listing.files.iter().map(|it| root.join(&it.path).to_string_lossy().into_owned()).collect())
 }
 
-/// Removes what is known of the files of watches that are gone.
+/// Removes the known files of deleted watches.
 pub fn sweep(engine: &Engine) -> Result<()> {
     while let Some(gone) = engine.store.read(watch::orphan)? {
         while engine.store.write(move |tx| watch::sweep(tx, gone))? {}
@@ -73,7 +73,7 @@ pub fn sweep(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Takes the files that are there as known, or waits until the process that watches has done so.
+/// Records the existing files as known, or waits until the watching process has done so.
 pub fn know_existing(engine: &Engine, schedule: i64, spec: &FileWatch) -> Result<()> {
     let matcher = spec.matcher().map_err(|what| Error::refused(what, None))?;
     let deadline = Instant::now() + PATIENCE.duration();

@@ -1,9 +1,9 @@
-//! From files that came to a group: the files are noted, the group is submitted, and that it started is noted.
+//! Turns new files into a group: the files are recorded, the group is submitted, and its start is recorded.
 //!
-//! The files of a burst are noted before its group is submitted, under a key that is the burst's own. After a crash between these,
-//! the next process that watches finds the burst open, and submits what was noted of it: either the key has its group already, or it
-//! has none. The other files are found by a look at the directory, since they are not known yet. So each version of a file has one
-//! run.
+//! The files of a burst are recorded before its group is submitted, under a key of the burst. After a crash in between,
+//! the next watching process finds the burst open and submits the recorded files; if the key already has its group,
+//! that group is found. All other files are not known yet, so a look at the directory finds them. Each version of a
+//! file therefore has exactly one run.
 
 use crate::{
     definition::recurrence,
@@ -22,21 +22,21 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// What became of a burst.
+/// The result of starting a burst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
     Yes,
-    /// The workflow can't be started; its files are not known, so that they start it when it has been repaired.
+    /// The workflow can't be started. Its files stay unknown, so they start it after it has been repaired.
     Refused(String),
-    /// The watch is paused, or gone.
+    /// The watch is paused or deleted.
     Stopped,
 }
 
-/// Starts a workflow for these files, which are in the order of their paths.
+/// Starts a workflow for these files, which are sorted by path.
 ///
 /// # Errors
 ///
-/// The database can't be used, or something is short. `finish` completes it.
+/// The database can't be used, or a resource is short. `finish` completes the burst later.
 pub fn start(engine: &Engine, watch: &WatchRow, files: &[WatchedFile]) -> Result<Started> {
     let schedule = watch.schedule.id;
     let now = engine.store.now();
@@ -128,7 +128,7 @@ fn group_of(engine: &Engine, watch: &WatchRow, burst: Timestamp, files: &[Watche
     }
 }
 
-/// The group of a key, if all of it was submitted.
+/// The group of a key, if it was completely submitted.
 fn submitted_as(tx: &crate::store::ReadTx, key: &str) -> crate::store::Result<Option<crate::model::GroupId>> {
     let Some(found) = submit_key::find(tx, key)? else { return Ok(None) };
     let whole = found.ended_as.is_some() || group::builder(tx, found.group)?.is_none();

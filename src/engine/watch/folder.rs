@@ -1,4 +1,4 @@
-//! One watched directory: what a look at it says, and when the files that came start their workflow.
+//! One watched directory: examines it, and decides when new files start their workflow.
 
 use super::{
     burst::{self, Started},
@@ -26,17 +26,17 @@ use std::{
 /// How often a directory is read without a hint of a change: if the kernel reports changes, and if it does not.
 const EVERY: Millis = Millis::minutes(1);
 const EVERY_WITHOUT_EVENTS: Millis = Millis::seconds(10);
-/// How often a directory that is not there is looked for.
+/// How often to look for a missing directory.
 const MISSING: Millis = Millis::seconds(2);
-/// How often the lock of a watch is tried that another process holds.
+/// How often to try the lock of a watch that another process holds.
 const LOCKED: Millis = Millis::seconds(2);
-/// Between two readings of a directory there is at least this, and this many times as long as the last one took.
+/// The shortest pause between two readings of a directory, absolute and as a multiple of the duration of the last one.
 const PAUSE: Millis = Millis(200);
 const REST: u64 = 10;
-/// The most paths that are looked at one by one; with more the directory is read.
+/// The most paths that are examined one by one. If there are more, the whole directory is read.
 const MOST_HINTS: usize = 10_000;
 
-/// A file that is not known in its present version.
+/// A file whose current version is not known.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     sighting: Sighting,
@@ -53,12 +53,12 @@ pub(super) struct Folder {
     pending: HashMap<String, Pending>,
     last_arrival: Monotonic,
     first_settled: Monotonic,
-    /// Paths of which something was heard.
+    /// Paths for which a change was reported.
     hints: BTreeSet<String>,
-    /// Anything may have changed: the directory is to be read.
+    /// Anything may have changed, so the directory must be read.
     is_stale: bool,
     read: Option<(Monotonic, Millis)>,
-    /// Device and inode of the root when it was read last.
+    /// Device and inode of the root when it was last read.
     root: Option<(u64, u64)>,
     is_missing: bool,
     /// Whether the kernel reports every change.
@@ -98,12 +98,12 @@ impl Folder {
         self.lock
     }
 
-    /// The number by which hints name it.
+    /// The number by which hints refer to it.
     pub(super) fn owner(&self) -> u64 {
         self.row.id as u64
     }
 
-    /// Something happened to this path.
+    /// A change of this path was reported.
     pub(super) fn hint(&mut self, path: &Path, is_directory: bool) {
         match path.to_str() {
             _ if is_directory => self.is_stale |= self.matcher.deep || path.as_os_str().is_empty(),
@@ -124,8 +124,8 @@ impl Folder {
         self.is_stale = true;
     }
 
-    /// Looks at what may have changed, and starts the workflow if it is time. Returns when to look again; None: after a hint, or
-    /// when the watch changes.
+    /// Examines what may have changed, and starts the workflow if it is time. Returns when to look again; None: after a
+    /// hint, or when the watch changes.
     pub(super) fn look(&mut self, engine: &Engine, events: Option<&mut FileEvents>) -> Result<Option<Millis>> {
         if self.row.schedule.paused || self.refused.is_some() {
             return Ok(None);
@@ -136,7 +136,7 @@ impl Folder {
         }
         let looked = self.look_at_all(engine, events, now);
         if looked.is_err() {
-            // What was noted is found in the database, and the rest in the directory.
+            // Recorded files are in the database, and the others are found in the directory.
             (self.may_be_open, self.is_stale) = (true, true);
             self.pending.clear();
         }
@@ -163,7 +163,7 @@ impl Folder {
         self.tell(engine)
     }
 
-    /// Takes the lock of the watch; otherwise how long to wait for the next try.
+    /// Takes the lock of the watch; otherwise returns the time until the next try.
     fn take_lock(&mut self, engine: &Engine, now: Monotonic) -> Result<Option<Millis>> {
         if self.lock.is_some() {
             return Ok(None);
@@ -192,7 +192,7 @@ impl Folder {
         }
     }
 
-    /// Looks again at files that were unchanged for long enough, if nothing has happened since.
+    /// Looks again at files that have been unchanged for long enough, if nothing has happened since.
     fn look_again(&mut self, now: Monotonic) {
         let root = Path::new(&self.row.directory);
         let is_due = |it: &Pending| !it.settled && now.since(it.sighting.since) >= self.spec.settled;
@@ -203,7 +203,7 @@ impl Folder {
             let seen = listing::look_at(root, &path).ok().flatten();
             match self.pending.get_mut(&path) {
                 Some(it) if seen == Some(it.sighting.version) => (it.settled, settles) = (true, true),
-                // What it is now is compared with what is known.
+                // Its current state is compared with the known one.
                 _ => drop(self.hints.insert(path)),
             }
         }
@@ -236,7 +236,7 @@ impl Folder {
         if self.is_missing { every.min(MISSING) } else { every }
     }
 
-    /// Looks at single files.
+    /// Examines single files.
     fn look_at(&mut self, engine: &Engine, paths: &[String], now: Monotonic) -> Result<()> {
         let root = PathBuf::from(&self.row.directory);
         let id = self.row.id;
@@ -256,7 +256,7 @@ impl Folder {
                 Err(_) => self.is_stale = true,
             }
         }
-        // A directory that is gone or hidden by another says nothing of its files.
+        // A directory that is gone, or hidden by a mount, says nothing about its files.
         if identity(&root).is_none_or(|it| Some(it) != self.root) {
             self.is_stale = true;
             return Ok(());
@@ -264,7 +264,7 @@ impl Folder {
         forget(engine, id, &gone)
     }
 
-    /// Reads the whole directory and compares it with what is known.
+    /// Reads the whole directory and compares it with the known files.
     fn read_directory(&mut self, engine: &Engine, events: Option<&mut FileEvents>, now: Monotonic) -> Result<()> {
         (self.is_stale, self.has_events) = (false, events.is_some());
         self.hints.clear();
@@ -292,7 +292,7 @@ impl Folder {
         let owner = self.owner();
         let mut all_watched = refuse_network_file_system(root).is_ok();
         let listing = listing::list(root, &self.matcher, engine.home(), |path, relative| {
-            // Before it is read, so that no change is missed.
+            // Watched before it is read, so that no change is missed.
             all_watched &= events.as_mut().is_some_and(|it| it.watch(owner, path, relative).is_ok());
         });
         self.has_events = all_watched;
@@ -302,7 +302,7 @@ impl Folder {
         listing
     }
 
-    /// Both are in the order of their paths.
+    /// Both lists are sorted by path.
     fn compare(&mut self, engine: &Engine, listing: &Listing, now: Monotonic) -> Result<()> {
         let id = self.row.id;
         self.pending.retain(|path, _| listing.has(path));
@@ -327,7 +327,7 @@ impl Folder {
             }
         }
         files.for_each(|new| self.sight(&new.path, None, new.version, now));
-        // An empty directory may be one in which another is not mounted: it becomes ours with its first file.
+        // An empty directory may be a mount point without its file system. It counts as ours from its first file on.
         if listing.files.is_empty() && !gone.is_empty() && self.root != Some(listing.root) {
             return Ok(());
         }
@@ -340,13 +340,13 @@ impl Folder {
         match look(known, before.map(|it| it.sighting), seen, now, self.spec.settled) {
             Look::Known => drop(self.pending.remove(path)),
             Look::Settled(_) => {
-                // `look_again` says so at the next round, with all others whose time has come.
+                // `look_again` handles it in the next round, with all others that are due.
             }
             Look::Waits(sighting) => {
                 let is_same = before.is_some_and(|it| it.sighting == sighting);
                 if before.is_none() {
                     if self.pending.len() >= MOST {
-                        // It is found when these have started.
+                        // It will be found once these have started.
                         self.is_stale = true;
                         return;
                     }
@@ -368,7 +368,7 @@ impl Folder {
         let started = burst::start(engine, &self.row, &files)?;
         self.may_be_open = false;
         self.first_settled = now;
-        // That it started has cleared what was said.
+        // The start has cleared the recorded problem.
         self.said = None;
         self.started(started);
         Ok(())
@@ -381,7 +381,7 @@ impl Folder {
         }
     }
 
-    /// Writes what is wrong, if that has changed.
+    /// Records the current problem, if it has changed.
     fn tell(&mut self, engine: &Engine) -> Result<()> {
         let said = self.said.as_ref().unwrap_or(&self.row.schedule.problem);
         if *said != self.problem || self.said.is_none() && !self.problem.is_empty() {
@@ -428,9 +428,9 @@ fn forget(engine: &Engine, watch: i64, gone: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Takes the files that are there as known.
+/// Records the existing files as known.
 pub(super) fn take_existing(engine: &Engine, watch: i64, directory: &str, matcher: &Matcher) -> Result<()> {
-    // A directory that is not there has no files; when it comes, they come with it.
+    // A missing directory has no files. When it appears, its files count as new.
     let listing = listing::list(Path::new(directory), matcher, engine.home(), |_, _| ()).unwrap_or_default();
     for slice in listing.files.chunks(SLICE) {
         let slice = slice.to_vec();
@@ -439,7 +439,7 @@ pub(super) fn take_existing(engine: &Engine, watch: i64, directory: &str, matche
     Ok(engine.store.write(move |tx| watch::complete(tx, watch))?)
 }
 
-/// What people should know of a directory; empty: nothing.
+/// The problem of a directory, in words; empty if there is none.
 fn problem_of(listing: &Listing) -> String {
     if listing.is_cut {
         return format!("it has more than {MOST_FILES} files, and no others are seen: watch fewer with `match`");

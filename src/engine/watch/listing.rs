@@ -1,4 +1,4 @@
-//! Reads watched directories: which files are there, in which version.
+//! Lists watched directories: the files and their versions.
 
 use crate::{decide::watch::FileVersion, definition::watch::Matcher, store::watch::WatchedFile};
 use std::{
@@ -8,17 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The most files that one watch has; more are not seen.
+/// The most files of one watch; others are ignored.
 pub const MOST_FILES: usize = 1_000_000;
 
-/// What was found below a directory.
+/// The files below a directory.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Files that match, in the order of their paths.
+    /// The matching files, sorted by path.
     pub files: Vec<WatchedFile>,
-    /// How many files have names that are not UTF-8, and the first of these.
+    /// The number of files with names that are not UTF-8, and the first of them.
     pub unnamable: Option<(usize, PathBuf)>,
-    /// Directories that could not be read, by their paths below the root, and the reason for the first.
+    /// Directories that could not be read, relative to the root, and the reason for the first.
     pub unread: Vec<PathBuf>,
     pub reason: String,
     /// There are more files than `MOST_FILES`.
@@ -28,7 +28,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Whether nothing is known of this path, because its directory could not be read.
+    /// Whether nothing is known about this path because its directory could not be read.
     pub fn hides(&self, path: &str) -> bool {
         self.is_cut || self.unread.iter().any(|it| Path::new(path).starts_with(it))
     }
@@ -38,12 +38,12 @@ impl Listing {
     }
 }
 
-/// Lists the files below `root` that match. `enter` is called with each directory, by its path and by its path below the root,
-/// before it is read. Directories in `avoid` are left out; links are not followed.
+/// Lists the matching files below `root`. `enter` is called with each directory before it is read, by its full and its
+/// relative path. Directories in `avoid` are skipped, and links are not followed.
 ///
 /// # Errors
 ///
-/// The root is missing or can't be read. Other directories that can't be read are in the listing.
+/// The root is missing or can't be read. Other unreadable directories are part of the listing.
 pub fn list(root: &Path, matcher: &Matcher, avoid: &Path, mut enter: impl FnMut(&Path, &Path)) -> io::Result<Listing> {
     let found = fs::metadata(root)?;
     let mut listing = Listing { root: (found.dev(), found.ino()), ..Listing::default() };
@@ -73,7 +73,7 @@ pub fn list(root: &Path, matcher: &Matcher, avoid: &Path, mut enter: impl FnMut(
 }
 
 fn take(entry: &DirEntry, directory: &Path, matcher: &Matcher, directories: &mut Vec<PathBuf>, listing: &mut Listing) {
-    // What vanished meanwhile is not there.
+    // It vanished in the meantime.
     let Ok(kind) = entry.file_type() else { return };
     let name = entry.file_name();
     let path = directory.join(&name);
@@ -99,7 +99,7 @@ fn take(entry: &DirEntry, directory: &Path, matcher: &Matcher, directories: &mut
     }
 }
 
-/// The version of a file; None: there is none, or it is no file.
+/// The version of a file. None if it does not exist or is not a regular file.
 pub fn look_at(root: &Path, path: &str) -> io::Result<Option<FileVersion>> {
     match fs::symlink_metadata(root.join(path)) {
         Ok(metadata) => Ok(metadata.is_file().then(|| version(&metadata))),
@@ -110,7 +110,7 @@ pub fn look_at(root: &Path, path: &str) -> io::Result<Option<FileVersion>> {
 
 fn version(metadata: &Metadata) -> FileVersion {
     let mtime = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-    // The database has no unsigned numbers; an inode is only compared.
+    // The database has no unsigned integers, and an inode is only compared.
     FileVersion { size: metadata.len() as i64, mtime, inode: metadata.ino() as i64 }
 }
 

@@ -1,4 +1,4 @@
-//! The lock of a watch: one process at a time watches a directory.
+//! The lock of a watch, which lets only one process watch a directory.
 
 use crate::{
     engine::{
@@ -9,17 +9,17 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// The file whose lock says that a process watches.
+/// The lock file of a watch.
 fn lock_file(engine: &Engine, watch: i64) -> PathBuf {
     engine.home().join("locks").join(format!("watch-{watch}.lock"))
 }
 
-/// Whether a process watches.
+/// Whether a process holds the lock.
 pub fn is_held(engine: &Engine, watch: i64) -> bool {
     matches!(FileLock::probe(&lock_file(engine, watch)), Ok(LockState::Held))
 }
 
-/// Takes the lock of a watch. None: another process watches.
+/// Takes the lock of a watch. None: another process is watching.
 pub fn try_lock(engine: &Engine, watch: i64) -> Result<Option<FileLock>> {
     let path = lock_file(engine, watch);
     let made = path.parent().map_or(Ok(()), private::create_dir_all);

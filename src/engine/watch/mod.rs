@@ -1,7 +1,7 @@
-//! Watched directories: each file that comes or changes starts its workflow, once in each of its versions.
+//! Watched directories: each new or changed file starts its workflow, once per version.
 //!
-//! The kernel only hints that something has changed. What counts is a look at the directory, compared with the files that are
-//! known: their sizes, times and inodes are in the database. See `burst` for what a crash leaves.
+//! The kernel's events are only hints. What counts is a comparison of the directory with the known files, whose sizes,
+//! times and inodes are in the database. `burst` describes what happens after a crash.
 
 mod add;
 mod burst;
@@ -26,11 +26,11 @@ use crate::{
 use folder::Folder;
 use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
-/// After an error everything is tried again so much later.
+/// The delay before everything is tried again after an error.
 const AGAIN: Millis = Millis::seconds(1);
-/// Hints are collected for so long.
+/// How long hints are collected.
 const COLLECT: Duration = Duration::from_millis(50);
-/// With nothing to wait for.
+/// The wait if nothing is due.
 const LONG: Duration = Duration::from_secs(86_400);
 
 pub(super) fn run(state: &Arc<WorkerState>) {
@@ -58,7 +58,7 @@ pub(super) fn run(state: &Arc<WorkerState>) {
     }
 }
 
-/// All directories that this process watches.
+/// All directories watched by this process.
 pub struct Watches {
     engine: Engine,
     /// None: the system gives no hints.
@@ -72,12 +72,12 @@ impl Watches {
         Watches { engine: engine.clone(), events: None, folders: Vec::new(), stamp: None }
     }
 
-    /// Looks at whatever may have changed, and starts what is to start. Returns when to look again; None: after a hint, or when
-    /// a watch is added or changed.
+    /// Examines whatever may have changed, and starts what is due. Returns when to look again; None: after a hint, or
+    /// when a watch is added or changed.
     ///
     /// # Errors
     ///
-    /// The database can't be used, or something is short. Other directories than the one with the error were looked at.
+    /// The database can't be used, or a resource is short. The other directories have been examined.
     pub fn look(&mut self) -> Result<Option<Millis>> {
         self.reload()?;
         self.hear();
@@ -93,7 +93,7 @@ impl Watches {
         failed.map(|()| next)
     }
 
-    /// Reads which watches there are, if that has changed.
+    /// Reloads the list of watches if it has changed.
     fn reload(&mut self) -> Result<()> {
         let stamp = self.engine.store.read(watch::stamp)?;
         if self.stamp == Some(stamp) {
@@ -134,7 +134,7 @@ impl Watches {
         }
     }
 
-    /// Passes on what the kernel says.
+    /// Passes on the events of the kernel.
     fn hear(&mut self) {
         let Some(events) = &mut self.events else { return };
         let hints = events.read().unwrap_or_else(|_| vec![Hint::Overflow]);
