@@ -1,7 +1,7 @@
-//! Keeps an eye on sources: says when each is to be synced again, because something changed or because it is time.
+//! Follows sources: decides when each is synced again, because something changed or because it is time.
 //!
-//! Which documents are new, changed or gone is for the sync to find; see `sync`. So a hint that is late, lost or wrong only makes the
-//! sync later, or one that finds nothing.
+//! The sync itself finds out which documents are new, changed or gone; see `sync`. A hint that is late, lost or wrong
+//! therefore only delays a sync, or causes one that finds nothing.
 
 use super::{
     source::{self, SourceOptions},
@@ -20,7 +20,7 @@ use std::{
 /// How often a source is synced without a hint of a change: if the kernel reports changes, and if it does not.
 const EVERY: Millis = Millis::minutes(5);
 const EVERY_WITHOUT_EVENTS: Millis = Millis::seconds(15);
-/// How long after a sync that failed it is tried again.
+/// The delay after a failed sync.
 const AFTER_FAILURE: Millis = Millis::seconds(10);
 
 /// Sources that are kept in vector databases.
@@ -32,16 +32,16 @@ pub struct Follow {
 struct Source {
     paths: Vec<PathBuf>,
     options: SourceOptions,
-    /// What was heard since the last sync began.
+    /// Changes noticed since the last sync began.
     stir: Option<Stir>,
-    /// When the last sync ended; None: there was none, and one is due.
+    /// When the last sync ended. None: there was none, and one is due.
     synced: Option<Monotonic>,
     failed: bool,
     has_events: bool,
 }
 
 impl Follow {
-    /// Every source is due.
+    /// Every source is due immediately.
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a SyncOptions>) -> Follow {
         let source = |it: &SyncOptions| Source {
             paths: it.paths.clone(),
@@ -55,12 +55,12 @@ impl Follow {
         Follow { events, sources: sources.into_iter().map(source).collect() }
     }
 
-    /// Readable while there are hints to `hear`.
+    /// Readable while there are hints for `hear`.
     pub fn events(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes note of what the kernel says.
+    /// Reads the events of the kernel.
     pub fn hear(&mut self, now: Monotonic) {
         let Some(events) = &mut self.events else { return };
         for hint in events.read().unwrap_or_else(|_| vec![Hint::Overflow]) {
@@ -75,7 +75,7 @@ impl Follow {
         }
     }
 
-    /// When the source is to be synced.
+    /// When the source is synced next.
     pub fn due(&self, which: usize, now: Monotonic) -> Monotonic {
         let Some(it) = self.sources.get(which) else { return now };
         let Some(synced) = it.synced else { return now };
@@ -87,7 +87,7 @@ impl Follow {
         sync_is_due_at(synced, it.stir, every)
     }
 
-    /// A sync begins. From here on changes are heard for the next one.
+    /// A sync begins. From now on, changes count for the next one.
     pub fn begins(&mut self, which: usize) {
         let Some(it) = self.sources.get_mut(which) else { return };
         it.stir = None;
@@ -105,7 +105,7 @@ impl Follow {
         }
     }
 
-    /// The source is to be synced now, as what was submitted for it has ended.
+    /// The source must be synced now, because the group submitted for it has ended.
     pub fn again(&mut self, which: usize) {
         if let Some(it) = self.sources.get_mut(which) {
             it.synced = None;
@@ -119,14 +119,15 @@ impl Source {
         self.stir = Some(Stir { first, last: now });
     }
 
-    /// A name that begins with a dot is of no document, unless such are asked for; but it may say which files are left out.
+    /// A name that begins with a dot is not a document, unless these were requested; but it may be an ignore file.
     fn cares_for(&self, path: &Path) -> bool {
         let name = path.file_name().map(|it| it.as_encoded_bytes()).unwrap_or_default();
         self.options.hidden || !name.starts_with(b".") || matches!(name, b".gitignore" | b".ignore")
     }
 }
 
-/// Watches a directory with all below it that are read, or the directory of a file. False: the kernel does not tell of everything.
+/// Watches a directory with all subdirectories that are read, or the directory of a file. False: the kernel does not
+/// report every change.
 fn watch(events: &mut FileEvents, owner: u64, path: &Path, options: &SourceOptions) -> bool {
     if !path.is_dir() {
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -1,11 +1,12 @@
 //! Sync: compares the source with what was ingested, submits the difference, and reports the result.
 //!
-//! [`run`] is the whole loop, and a [`Driver`] works for it: groups of the database that are [`unfinished`] come first, then
-//! [`plan`], [`submit`], work until the group has ended, [`prune`] if that was asked for, and [`finish`]. Each part can be
-//! interrupted anywhere: the next sync continues from what is on disk.
+//! [`run`] is the whole loop, which calls back to a [`Driver`]. Groups of the database that are [`unfinished`] come
+//! first, then [`plan`], [`submit`], work until the group has ended, [`prune`] if requested, and [`finish`]. Each part
+//! can be interrupted: the next sync continues from what is on disk.
 //!
-//! The vector database says which content is stored. The table `document` remembers size and time of each file, so that an
-//! unchanged one costs a stat, and the documents that could not be read, so that they are not tried again.
+//! The vector database knows which content is stored. The table `document` records the size and time of each file, so
+//! that an unchanged file costs only a stat, and the documents that could not be read, so that they are not tried
+//! again.
 
 mod options;
 pub(super) mod plan;

@@ -1,4 +1,4 @@
-//! What to sync, with what.
+//! The options of a sync.
 
 use crate::{
     definition::ParameterSet,
@@ -10,12 +10,12 @@ use crate::{
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// What to sync, with what.
+/// The options of a sync.
 #[derive(Debug, Clone)]
 pub struct SyncOptions {
     /// Files and directories.
     pub paths: Vec<PathBuf>,
-    /// Documents that are no files of this machine, from `receive_all`; and those that could not be received.
+    /// Documents that are not files on this machine, from `receive_all`, including those that could not be received.
     pub received: Vec<SourceFile>,
     pub unread: Vec<Unread>,
     /// Which files of directories are included.
@@ -24,14 +24,14 @@ pub struct SyncOptions {
     pub database: PathBuf,
     /// The name of the collection that the documents belong to.
     pub source: String,
-    /// Of the document on stdin.
+    /// The title of the document on stdin.
     pub title: Option<String>,
     pub params: ParameterSet,
-    /// Removes documents whose file is gone.
+    /// Remove documents whose file is gone.
     pub prune: bool,
-    /// Ingests everything again, what failed for good included, and takes no result from the cache.
+    /// Ingest everything again, including documents that failed permanently, and ignore the cache.
     pub force: bool,
-    /// Looks also at which steps would run. Nothing is written by `plan` either way.
+    /// Also find out which steps would run. `plan` never writes anything.
     pub dry_run: bool,
 }
 

@@ -41,29 +41,29 @@ pub struct SyncPlan {
     pub new: Vec<String>,
     pub changed: Vec<(String, Why)>,
     pub unchanged: u64,
-    /// Failed before with the same content and parameters: not tried again.
+    /// Failed earlier with the same content and parameters, so not tried again.
     pub unusable: Vec<Failed>,
-    /// The groups to retry for another attempt.
+    /// The groups to retry in order to try these again.
     pub retry: Vec<GroupId>,
     /// Being ingested by a group that has not ended.
     pub at_work: Vec<String>,
-    /// Files whose names say that no reader takes them.
+    /// Files that no reader accepts, by their names.
     pub left_out: usize,
     /// Links that lead out of their directory.
     pub linked_outside: usize,
-    /// Could not be read now; nothing is done about them.
+    /// Could not be read now, so left as they are.
     pub unread: Vec<Unread>,
-    /// Ingested before, and the file is gone.
+    /// Ingested earlier; the file is gone.
     pub removed: Vec<String>,
-    /// Whether `removed` will be.
+    /// Whether documents in `removed` will be removed.
     pub prune: bool,
     pub warnings: Vec<String>,
-    /// Why nothing counts as removed although every document of a directory is gone; empty: that is not so.
+    /// Why nothing counts as removed although every document of a directory is gone. Empty if that is not the case.
     #[serde(skip)]
     pub emptied: String,
     /// One for each distinct content.
     pub runs: Vec<PlannedRun>,
-    /// The bytes of all runs together.
+    /// The total size of all runs, in bytes.
     pub bytes: u64,
     #[serde(skip)]
     pub(super) params: ParameterSet,
@@ -72,10 +72,10 @@ pub struct SyncPlan {
     /// The rows that each run will write.
     #[serde(skip)]
     pub(super) rows: Vec<Vec<Submitted>>,
-    /// Rows of unchanged documents whose size and time are now known better.
+    /// Rows of unchanged documents whose size and time are now known more precisely.
     #[serde(skip)]
     pub(super) refreshed: Vec<DocumentRow>,
-    /// The state that the plan was made from, so that the same plan is not submitted twice.
+    /// The state from which the plan was made, so that the same plan is not submitted twice.
     #[serde(skip)]
     pub(super) basis: [u8; 32],
 }
@@ -90,7 +90,7 @@ pub struct Failed {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedRun {
     pub item: Item,
-    /// The steps whose results are not known yet; found only for a dry run.
+    /// The steps without a cached result. Determined only for a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<&'static str>,
 }
@@ -123,7 +123,7 @@ impl SyncPlan {
         }
     }
 
-    /// How many unchanged documents had to be read to know it, and need not be next time.
+    /// How many unchanged documents had to be read this time, and need not be read the next time.
     #[cfg(any(test, feature = "internals"))]
     pub fn refreshed_rows(&self) -> usize {
         self.refreshed.len()
@@ -137,13 +137,13 @@ impl SyncPlan {
 
 /// Compares the sources with what was ingested. Writes nothing.
 ///
-/// Fails where a source can't be read in full, as an incomplete list would look like removed documents, and where nothing
-/// could be stored: parameters that contradict each other, a database of another embedder.
+/// Fails if a source can't be read completely, because missing entries would look like removed documents. Also fails if
+/// nothing could be stored: contradictory parameters, or a database with another embedder.
 pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     plan_after(engine, options, &HashSet::new())
 }
 
-/// A plan that leaves out what this sync has just done: documents that it stored, or that failed for good.
+/// Like `plan`, but leaves out what this sync has just done: documents that it stored, or that failed permanently.
 pub(super) fn plan_after(engine: &Engine, options: &SyncOptions, done: &HashSet<String>) -> Result<SyncPlan> {
     parameters::check(&options.params)?;
     let params = parameters::for_database(&options.params, &options.database)?;
@@ -175,7 +175,7 @@ pub(super) fn plan_after(engine: &Engine, options: &SyncOptions, done: &HashSet<
     Ok(plan)
 }
 
-/// The stored state of each document, with the outcome of its run, recorded or not.
+/// The state of each document, including the outcome of its run if that is not recorded yet.
 fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Known>> {
     let database = options.database.to_string_lossy().into_owned();
     let mut known = engine.store().read(|tx| document::of_source(tx, &database, &options.source))?;
@@ -192,7 +192,7 @@ fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Know
     Ok(known)
 }
 
-/// The content of each document that the vector database holds.
+/// The content of each document in the vector database.
 fn stored(options: &SyncOptions, embedder: &dyn Embedder) -> Result<HashMap<String, ArtifactHash>> {
     match parameters::check_database(&options.database, embedder.id(), embedder.dimension())? {
         Some(db) => Ok(db.hashes(&options.source)?),
@@ -200,8 +200,8 @@ fn stored(options: &SyncOptions, embedder: &dyn Embedder) -> Result<HashMap<Stri
     }
 }
 
-/// The state that a plan was made from. A document that was removed in the meantime differs from one that was never there: its
-/// plan is a new one.
+/// The state from which a plan was made. A document that was removed in the meantime differs from one that never
+/// existed, so its plan is a new one.
 fn basis(known: &BTreeMap<String, Known>, removed: Option<RunId>) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(removed.map(|it| format!("removed by {it}\n")).unwrap_or_default());
@@ -239,7 +239,7 @@ struct Planning<'a> {
     done: &'a HashSet<String>,
     /// Wall-clock milliseconds before the first file was read.
     now: i64,
-    /// Which run has this content, read as this type.
+    /// The run with this content and media type.
     runs: HashMap<(ArtifactHash, String), usize>,
     plan: SyncPlan,
 }
@@ -280,7 +280,7 @@ impl Planning<'_> {
         self.add(file, Submitted { uri: file.uri.clone(), sha256, size, mtime, params: now.params });
     }
 
-    /// Documents with equal content, read as the same type, share one run.
+    /// Adds a document. Documents with equal content and media type share one run.
     fn add(&mut self, file: &SourceFile, row: Submitted) {
         let metadata = file.metadata.clone().unwrap_or_default();
         let kept = file.kept.map(|_| KEPT.to_string());
@@ -308,8 +308,8 @@ impl Planning<'_> {
         self.plan.unread.push(Unread { uri: file.uri.clone(), reason });
     }
 
-    /// A document counts as removed if its directory was listed, has other documents, and its file no longer exists. A file
-    /// that a glob or an ignore file merely leaves out stays.
+    /// A document counts as removed if its directory was listed, has other documents, and its file no longer exists. A
+    /// file that is only excluded by a glob or ignore file stays.
     fn find_removed(&mut self, files: &[SourceFile]) -> Result<()> {
         for root in self.options.paths.iter().filter(|it| it.is_dir()) {
             let absolute =

@@ -1,4 +1,4 @@
-//! Documents that are no files of this machine: an address, or what comes on stdin.
+//! Documents that are not files on this machine: a URL, or stdin.
 
 use super::options::{SyncOptions, Unread};
 use crate::{
@@ -29,7 +29,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// What a path of a command means if it is no file.
+    /// The meaning of a path argument that is not a file.
     pub fn of(path: &Path) -> Option<Place> {
         match path.to_str()? {
             "-" => Some(Place::Stdin),
@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// Receives every path of the options that is not a file. One unreachable address does not stop the others.
+/// Receives every path in the options that is not a file. An unreachable URL does not stop the others.
 pub fn receive_all(engine: &Engine, options: &mut SyncOptions) -> Result<()> {
     let places: Vec<Place> = options.paths.iter().filter_map(|path| Place::of(path)).collect();
     options.paths.retain(|path| Place::of(path).is_none());
@@ -57,7 +57,7 @@ pub fn receive_all(engine: &Engine, options: &mut SyncOptions) -> Result<()> {
     Ok(())
 }
 
-/// Receives a document and keeps it; for a dry run it is only looked at.
+/// Receives and stores a document. A dry run does not keep it.
 fn receive(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<SourceFile> {
     let size = parameters::parse_options(&options.params).max_bytes;
     let (put, uri, media_type, etag) = match place {
@@ -68,7 +68,7 @@ fn receive(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sour
         }
         Place::Stdin => {
             let put = upload::receive_all(engine.artifacts(), io::stdin().lock(), size, "stdin")?;
-            // Equal text is the same document, from any sender.
+            // The same text is the same document, whoever sends it.
             let uri = format!("stdin:sha256-{}", put.artifact.hash);
             (put, uri, None, None)
         }

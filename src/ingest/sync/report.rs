@@ -14,14 +14,14 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{collections::HashSet, path::Path};
 
-/// The maximum number of rows that one transaction reads or writes.
+/// The most rows that one transaction reads or writes.
 const SLICE: usize = 200;
 
 /// The results of one or more groups.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SyncReport {
     pub stored: u64,
-    /// Stored, but without anything to index.
+    /// Stored, but with nothing to index.
     pub empty: u64,
     pub failed: u64,
     pub cancelled: u64,
@@ -31,7 +31,7 @@ pub struct SyncReport {
     pub open: u64,
     /// Chunks of the stored documents.
     pub chunks: u64,
-    /// Passages that had to be embedded; the vectors of the others were cached.
+    /// Passages that had to be embedded. The vectors of the others were cached.
     pub embedded: u64,
     /// Bytes read; equal contents count once.
     pub bytes: u64,
@@ -59,7 +59,7 @@ pub enum DocumentStatus {
     Open,
 }
 
-/// Records and returns the results of the documents of these groups. Safe to repeat; groups may still be running.
+/// Records and returns the results of the documents in these groups. Safe to repeat; groups may still be running.
 #[cfg(any(test, feature = "internals"))]
 pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<SyncReport> {
     settle(engine, database)?;
@@ -70,7 +70,7 @@ pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<Sy
     Ok(report)
 }
 
-/// The results of the documents of a group, as far as they are recorded, without those of the runs `but`.
+/// The recorded results of the documents of a group, except those of the runs in `but`.
 pub(super) fn of_group(engine: &Engine, group: GroupId, but: &HashSet<RunId>) -> Result<SyncReport> {
     let mut report = SyncReport::default();
     for_each_run(engine, group, |run| {
@@ -102,13 +102,13 @@ fn for_each_run(engine: &Engine, group: GroupId, mut take: impl FnMut(&GroupRun)
     }
 }
 
-/// Records the outcome of all documents of a database whose runs have ended. Safe to repeat.
+/// Records the outcomes of all documents of a database whose runs have ended. Safe to repeat.
 pub fn settle(engine: &Engine, database: &Path) -> Result<()> {
     let database = database.to_string_lossy();
     for_each_end(engine, &database, |ends| Ok(engine.store().write(move |tx| document::settle(tx, &ends))?))
 }
 
-/// Returns the outcome of documents whose runs have ended, in slices.
+/// Passes on the outcomes of documents whose runs have ended, in slices.
 pub(super) fn for_each_end(
     engine: &Engine,
     database: &str,
@@ -135,7 +135,7 @@ fn settled(it: Unsettled) -> Settled {
     Settled { row: it.row, uri: it.uri, run: it.run, state, reason, content }
 }
 
-/// The item with the content that was finally read: a file that changed in the meantime was read again.
+/// The item with the content that was finally read. A file that changed in the meantime was read again.
 fn read_as(end: &RunEnd) -> Option<Item> {
     let item = end.values.iter().rev().find_map(|it| it.get("item"))?;
     serde_json::from_value(item.clone()).ok()
@@ -157,7 +157,7 @@ impl SyncReport {
         self.documents.extend(other.documents);
     }
 
-    /// Leaves these documents out.
+    /// Leaves out these documents.
     pub(super) fn forget(&mut self, uris: &HashSet<&str>) {
         let (gone, kept) =
             std::mem::take(&mut self.documents).into_iter().partition(|it| uris.contains(it.uri.as_str()));
@@ -218,12 +218,12 @@ fn status_of(end: Option<&RunEnd>) -> (DocumentStatus, String) {
     (status, reason)
 }
 
-/// The number that a step recorded under this name; the last one wins.
+/// The last number that a step recorded under this name.
 fn count(end: &RunEnd, name: &str) -> Option<u64> {
     end.values.iter().rev().find_map(|it| it[name].as_u64())
 }
 
-/// The state that an ended run gives its documents, and the reason.
+/// The state of the documents of an ended run, and the reason.
 fn state_of(end: &RunEnd) -> (DocumentState, String) {
     if end.failed {
         let failure = end.failure.as_ref().unwrap_or(&Value::Null);
@@ -246,7 +246,7 @@ fn state_of(end: &RunEnd) -> (DocumentState, String) {
     }
 }
 
-/// Failures caused by the environment, not by the document.
+/// Failures caused by the environment and not by the document.
 const PASSING: [&str; 10] = [
     "changed",
     "gone",
@@ -260,8 +260,8 @@ const PASSING: [&str; 10] = [
     "parameters",
 ];
 
-/// Whether the same bytes with the same parameters would fail again: the document itself caused a permanent failure, or it
-/// crashed its parser too often.
+/// Whether the same bytes and parameters would fail again: the document itself caused a permanent failure, or crashed
+/// its parser too often.
 fn is_for_good(failure: &Value) -> bool {
     let outcome = &failure["outcome"];
     let kind = outcome["kind"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One sync from its beginning to its end, for a command, a daemon or a program.
+//! A complete sync, for a command, the daemon or a program.
 
 use super::{
     options::SyncOptions,
@@ -16,20 +16,20 @@ use std::collections::HashSet;
 /// How long a removal waits for the lock of the vector database.
 const REMOVAL_WAIT: Millis = Millis::minutes(10);
 
-/// The caller of a sync: works on the groups, and hears how far the sync is.
+/// The caller of a sync. It works on the groups and receives the progress.
 pub trait Driver {
     type Error: From<error::Error> + From<engine::Error>;
 
-    /// Who holds the lock of the vector database while documents are removed.
+    /// The holder of the vector database's lock while documents are removed.
     fn holder(&self) -> Holder;
 
-    /// Whether groups are worked on here. Otherwise a sync that has submitted one leaves it to others.
+    /// Whether this caller works on groups. If not, a sync ends after submitting a group, which others work on.
     fn works(&self) -> bool {
         true
     }
 
-    /// How long a removal waits for the lock of the vector database. What is not removed by then is no longer found, and a worker
-    /// removes it when the lock is free.
+    /// How long a removal waits for the lock of the vector database. Documents not removed by then are no longer found,
+    /// and a worker removes them when the lock is free.
     fn removal_wait(&self) -> LockWait {
         LockWait::AtMost(REMOVAL_WAIT)
     }
@@ -43,23 +43,23 @@ pub trait Driver {
 /// The progress of a sync.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A group that an earlier sync left is worked on first.
+    /// A group left by an earlier sync is processed first.
     Resumed(GroupId),
     Planned(&'a SyncPlan),
     Submitted {
         submitted: Submitted,
         runs: usize,
     },
-    /// So many documents are removed, because their files are gone.
+    /// This many documents are removed, because their files are gone.
     Removing(usize),
-    /// Searches no longer find them; they leave the vector database when its lock is free.
+    /// Searches no longer find the documents. They are removed from the vector database when its lock is free.
     RemovalWaits,
 }
 
 /// The result of a sync.
 #[derive(Debug)]
 pub enum Synced {
-    /// Others work on the group, as the driver does not.
+    /// Others work on the group, because the driver does not.
     Submitted(GroupId),
     Ended(Box<Ended>),
 }
@@ -67,20 +67,20 @@ pub enum Synced {
 #[derive(Debug)]
 pub struct Ended {
     pub plan: SyncPlan,
-    /// The groups that were worked on: those of earlier syncs, and the one that was submitted.
+    /// The groups that were processed: those of earlier syncs, and the submitted one.
     pub groups: Vec<GroupId>,
-    /// Those of them in which documents failed.
+    /// The groups among these in which documents failed.
     pub retry: Vec<GroupId>,
-    /// FAILED also where only a document of an earlier sync failed in this one.
+    /// Also FAILED if only a document of an earlier sync failed.
     pub status: Status,
-    /// Documents.
+    /// The number of removed documents.
     pub removed: usize,
     pub report: SyncReport,
 }
 
-/// Syncs: finishes the work of an earlier sync, then does the difference, and removes missing documents if the options say so.
+/// Syncs: finishes the work of an earlier sync, processes the difference, and removes missing documents if requested.
 ///
-/// Interrupted anywhere, the next sync continues from what is on disk.
+/// After an interruption, the next sync continues from what is on disk.
 pub fn run<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<Synced, D::Error> {
     removal::finish(engine, driver.holder(), LockWait::No)?;
     let mut done = match driver.works() {
@@ -114,7 +114,7 @@ pub fn run<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) ->
     Ok(Synced::Ended(Box::new(Ended { plan, groups, retry, status, removed, report })))
 }
 
-/// What became of the documents of each group that this sync worked on.
+/// The results by group of the documents that this sync processed.
 #[derive(Default)]
 struct Done(Vec<(GroupId, SyncReport)>);
 
@@ -127,14 +127,15 @@ impl Done {
         self.0.iter().filter(|it| which(&it.1)).map(|it| it.0).collect()
     }
 
-    /// Leaves out the documents that the plan has submitted again: their new run counts.
+    /// Leaves out the documents that the plan submits again, because their new run counts.
     fn forget(&mut self, plan: &SyncPlan) {
         let again: HashSet<&str> = plan.rows.iter().flatten().map(|it| it.uri.as_str()).collect();
         self.0.iter_mut().for_each(|it| it.1.forget(&again));
     }
 }
 
-/// Groups that an earlier sync left come first: their documents count as being at work. What ended before is not reported.
+/// Processes groups left by an earlier sync first, because their documents count as being ingested. Documents that had
+/// already ended are not reported.
 fn finish_unfinished<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<Done, D::Error> {
     let groups = unfinished(engine, &options.database)?;
     let mut before = Vec::new();

@@ -1,4 +1,4 @@
-//! From a plan to a group; groups that were interrupted; and the removal of what is gone.
+//! Submits a plan as a group, finds interrupted groups, and removes documents whose files are gone.
 
 use super::{plan::SyncPlan, report};
 use crate::{
@@ -14,13 +14,13 @@ use crate::{
 use serde_json::json;
 use std::path::Path;
 
-/// The maximum number of rows that one transaction writes.
+/// The most rows that one transaction writes.
 const SLICE: usize = 500;
 
-/// Submits what the plan says: one group, one run for each content. None: there is nothing to do.
+/// Submits a plan as one group, with one run for each content. None: there is nothing to do.
 ///
-/// The group is idempotent for what the plan was made from: after a crash, or when two processes sync the same directory at
-/// the same time, the same plan finds the existing group. It is scoped: a worker with its scope sees nothing else.
+/// The submission is idempotent: after a crash, or if two processes sync the same directory at the same time, the same
+/// plan finds the existing group. The group is scoped, so a worker with its scope sees nothing else.
 pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitted>> {
     report::settle(engine, &plan.database)?;
     for slice in plan.refreshed.chunks(SLICE) {
@@ -49,7 +49,7 @@ pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitt
         })
     };
     let mut submitted = engine.submit(submission(key.clone())?)?;
-    // A pruned group did this work, and its results were removed since.
+    // A group that was pruned did this work, and its results were removed since.
     while submitted.gone.is_some() {
         submitted = engine.submit(submission(format!("{key} after {}", submitted.group))?)?;
     }
@@ -61,15 +61,15 @@ fn of_run(plan: &SyncPlan, documents: &[Submitted]) -> RunDocuments {
     RunDocuments { database, source: plan.source.clone(), documents: documents.to_vec() }
 }
 
-/// Groups that were submitted for this database and have not ended, oldest first. Work them off before you plan: their
-/// documents count as being at work, and are not submitted again.
+/// Groups of this database that have not ended, oldest first. Process them before planning: their documents count as
+/// being ingested and are not submitted again.
 pub fn unfinished(engine: &Engine, database: &Path) -> Result<Vec<GroupId>> {
     let name = database.to_string_lossy();
     let id = workflow::definition()?.id;
     Ok(engine.store().read(|tx| document::unfinished_groups(tx, &id, &name))?)
 }
 
-/// Asks the embedding server of a group, if it has one, whether it is there.
+/// Checks that the embedding server of a group, if it has one, responds.
 pub fn try_server(engine: &Engine, group: GroupId) -> Result<()> {
     let detail = engine.store().read(|tx| group::detail(tx, group))?;
     let params = parameters::read(&detail.params)?;
@@ -81,8 +81,9 @@ fn text(item: &Item) -> String {
     serde_json::to_value(item).unwrap_or_default().to_string()
 }
 
-/// Removes the documents whose files are gone, if the plan says so. How many there were, and whether they are out of the
-/// vector database: where its lock is held for longer than `wait` they are no longer found, and go when it is free.
+/// Removes the documents whose files are gone, if the plan says so. Returns how many there were, and whether they are
+/// out of the vector database. If its lock is held for longer than `wait`, they are no longer found, and are removed
+/// when it is free.
 pub fn prune(engine: &Engine, plan: &SyncPlan, holder: Holder, wait: LockWait) -> Result<(usize, bool)> {
     if !plan.prune || plan.removed.is_empty() {
         return Ok((0, true));
@@ -90,8 +91,8 @@ pub fn prune(engine: &Engine, plan: &SyncPlan, holder: Holder, wait: LockWait) -
     remove(engine, &plan.database, &plan.source, &plan.removed, holder, wait)
 }
 
-/// Deletes documents of a vector database: they are not found from here on, and no run that is submitted by now stores them
-/// again. See `prune`.
+/// Deletes documents of a vector database: they are no longer found, and no run submitted so far stores them again. See
+/// `prune`.
 pub fn remove(
     engine: &Engine,
     database: &Path,

@@ -1,4 +1,4 @@
-//! What to do about one document, decided from values alone.
+//! Decides, from values alone, what to do with one document.
 
 use crate::{
     definition::{ParameterSet, digest},
@@ -24,11 +24,11 @@ pub enum Why {
     Content,
     /// The parameters or its metadata have changed.
     Parameters,
-    /// The vector database does not have it, or has another content of it.
+    /// The vector database does not have it, or has other content for it.
     Missing,
-    /// It failed before, in a way that a retry may fix, or was cancelled.
+    /// It failed earlier in a way that a retry may fix, or was cancelled.
     Failed,
-    /// It was asked for with `force`.
+    /// `force` was requested.
     Forced,
 }
 
@@ -37,13 +37,13 @@ pub(super) enum Verdict {
     New,
     Changed(Why),
     Unchanged,
-    /// Failed for good with the same content and parameters.
+    /// Failed permanently with the same content and parameters.
     Unusable,
-    /// A run of it is open with the same content and parameters.
+    /// A run with the same content and parameters is open.
     AtWork,
 }
 
-/// `stored` is the content that the vector database holds of it.
+/// `stored` is its content in the vector database.
 pub(super) fn judge(known: Option<&Known>, stored: Option<&ArtifactHash>, now: &Now, force: bool) -> Verdict {
     let Some(Known { row, running, .. }) = known else { return Verdict::New };
     let same_content = row.sha256 == now.sha256;
@@ -67,9 +67,10 @@ pub(super) fn judge(known: Option<&Known>, stored: Option<&ArtifactHash>, now: &
     }
 }
 
-/// Everything besides its content that the stored form of a document depends on: the parameters and its sidecar.
+/// A hash of everything besides its content that determines the stored form of a document: the parameters and its
+/// sidecar file.
 ///
-/// Not the place of the vector database: each database has its own memory, and a home may move.
+/// The path of the vector database is not included: each database has its own records, and a home may move.
 pub(in crate::ingest) fn params_hash(set: &ParameterSet, metadata: Option<&Value>) -> [u8; 32] {
     let mut set = set.clone();
     if let Some(path) = set.config.pointer_mut("/store/path") {
@@ -81,8 +82,9 @@ pub(in crate::ingest) fn params_hash(set: &ParameterSet, metadata: Option<&Value
     }
 }
 
-/// The time of a file, if it can be trusted later. A file that changed in the last two seconds before it was read may change
-/// again without another time or size, on file systems with coarse times: 0 stands for "read it next time".
+/// The time of a file, if it can be relied on later. On file systems with coarse times, a file that changed within two
+/// seconds before it was read may change again with the same time and size. In that case returns 0, which means "read
+/// it next time".
 pub(super) fn remembered_time(mtime: i64, read_at_millis: i64) -> i64 {
     const RACY: i64 = 2_000_000_000;
     let age = read_at_millis.saturating_mul(1_000_000).saturating_sub(mtime);

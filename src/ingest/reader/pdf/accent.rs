@@ -1,10 +1,10 @@
-//! Accents that are drawn by themselves, over or under their letter: fonts of TeX have no letters with accents.
+//! Accents that are drawn as separate glyphs over or under a letter, because TeX fonts have no accented letters.
 
 use super::page::Glyph;
 use std::borrow::Cow;
 use unicode_normalization::char::compose;
 
-/// The letters with their accents. What has none is given back as it is.
+/// Combines letters and accents. Unchanged if there are no accents.
 pub fn composed(glyphs: &[Glyph]) -> Cow<'_, [Glyph]> {
     if !glyphs.iter().any(|it| combining(it.letter).is_some()) {
         return Cow::Borrowed(glyphs);
@@ -38,7 +38,7 @@ pub fn composed(glyphs: &[Glyph]) -> Cow<'_, [Glyph]> {
     Cow::Owned(out)
 }
 
-/// The letter with the accent, if the accent stands over it.
+/// The accented letter, if the accent is positioned over the letter.
 fn over(accent: &Glyph, letter: &Glyph) -> Option<char> {
     let middle = (accent.left + accent.right) / 2.0;
     let inside = middle > letter.left - 0.05 * letter.size && middle < letter.right + 0.05 * letter.size;
@@ -51,7 +51,7 @@ fn over(accent: &Glyph, letter: &Glyph) -> Option<char> {
     (inside && near).then(|| compose(base, combining(accent.letter)?)).flatten()
 }
 
-/// The mark that an accent is when it is part of a letter.
+/// The combining mark for an accent.
 fn combining(letter: char) -> Option<char> {
     Some(match letter {
         '`' | 'ˋ' => '\u{300}',

@@ -1,4 +1,4 @@
-//! Tables without ruling lines: rows whose words stand in the same columns (Tabula calls this the stream).
+//! Tables without ruling lines: rows whose words are aligned in columns (the "stream" method of Tabula).
 
 use super::{
     page::Rule,
@@ -6,11 +6,11 @@ use super::{
     word::{Row, Word},
 };
 
-/// The narrowest blank between two columns, in sizes of letters.
+/// The narrowest gap between two columns, in font sizes.
 const GAP: f32 = 0.9;
-/// Rows that are farther apart, in sizes of letters, are not of one table.
+/// Rows farther apart than this, in font sizes, belong to different tables.
 const APART: f32 = 3.2;
-/// More words on average in a cell are text.
+/// Cells with more words on average are running text.
 const WORDS_MAX: usize = 9;
 const COLUMNS_MAX: usize = 32;
 
@@ -21,7 +21,8 @@ pub enum Part {
     Table(Table),
 }
 
-/// Finds the tables among the rows of one group. `rules` are the lines of the page: tables of books have them above and below.
+/// Finds the tables among the rows of one group. `rules` are the ruling lines of the page: tables in books have one
+/// above and one below.
 pub fn parts(rows: Vec<Row>, rules: &[Rule]) -> Vec<Part> {
     let mut out = Vec::new();
     let mut rows = std::collections::VecDeque::from(rows);
@@ -41,7 +42,7 @@ pub fn parts(rows: Vec<Row>, rules: &[Rule]) -> Vec<Part> {
     out
 }
 
-/// The words of a row by the wide blanks between them.
+/// Splits a row into cells at its wide gaps.
 fn cells_of(row: &Row) -> Vec<&[Word]> {
     row.words.chunk_by(|a, b| b.left - a.right < GAP * row.size.min(14.0)).collect()
 }
@@ -52,7 +53,7 @@ fn spans_of(row: &Row) -> Vec<Span> {
     cells_of(row).iter().map(|it| (it[0].left, it[it.len() - 1].right)).collect()
 }
 
-/// The table that begins with the first of these rows, and how many rows it has.
+/// The table that begins with the first of these rows, and its number of rows.
 fn grown(rows: &[Row], rules: &[Rule]) -> Option<(usize, Table)> {
     let mut columns = spans_of(&rows[0]);
     let (mut count, mut full) = (1, 1);
@@ -63,10 +64,10 @@ fn grown(rows: &[Row], rules: &[Rule]) -> Option<(usize, Table)> {
         let next = united(&columns, &spans, blank);
         let fewer = next.len() < columns.len() && !(full == 1 && spans.len() >= 2 && next.len() >= 2);
         let is_table = row.words.iter().any(|it| it.table.is_some());
-        // A row with one cell goes on with the cell above it, unless it starts a line of text.
+        // A row with one cell continues the cell above it, unless it starts a line of text.
         let lone = spans.len() == 1 && (spans[0].0 <= columns[0].1 || rows.get(count + 1).is_none());
         let lone = lone && !rows.get(count + 1).is_some_and(|it| continues(it, row, &next, blank));
-        // A running head stands farther from the page than a first row from the second.
+        // A running head is farther from the page than a first row from the second.
         let limit = if count == 1 { 2.1 } else { APART };
         if apart > limit * row.size.max(before.size) || fewer || is_table || next.len() > COLUMNS_MAX || lone {
             break;
@@ -81,13 +82,13 @@ fn grown(rows: &[Row], rules: &[Rule]) -> Option<(usize, Table)> {
     (is_table(rows, &columns, full, rules)).then(|| (count, filled(rows, &columns)))
 }
 
-/// Whether this row after a row with a single cell still stands in the table's columns.
+/// Whether this row, which follows a row with a single cell, is still aligned with the table's columns.
 fn continues(row: &Row, before: &Row, columns: &[Span], blank: f32) -> bool {
     let spans = spans_of(row);
     spans.len() >= 2 && row.base - before.base < 2.0 * row.size && united(columns, &spans, blank).len() >= columns.len()
 }
 
-/// The columns with another row's words: spans that touch, or nearly, are one.
+/// Merges the columns with the word spans of another row. Spans that touch, or nearly touch, become one.
 fn united(columns: &[Span], spans: &[Span], blank: f32) -> Vec<Span> {
     let mut all: Vec<Span> = columns.iter().chain(spans).copied().collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -101,7 +102,7 @@ fn united(columns: &[Span], spans: &[Span], blank: f32) -> Vec<Span> {
     out
 }
 
-/// Whether rows in columns are a table, and no list, contents page, code or pairs of labels and values.
+/// Whether aligned rows are a table, and not a list, a table of contents, code, or pairs of labels and values.
 fn is_table(rows: &[Row], columns: &[Span], full: usize, rules: &[Rule]) -> bool {
     let cells: Vec<Vec<&[Word]>> = rows.iter().map(cells_of).collect();
     let first = || cells.iter().filter_map(|it| it.first());
@@ -120,7 +121,7 @@ fn is_table(rows: &[Row], columns: &[Span], full: usize, rules: &[Rule]) -> bool
     match columns.len() {
         0 | 1 => false,
         2 if lined => full >= 2,
-        // Two columns may be titles with page numbers, labels with values, or terms with what they mean.
+        // Two columns may be titles with page numbers, labels with values, or terms with definitions.
         2 => {
             full >= 4
                 && labels * 3 < rows.len()
@@ -132,7 +133,7 @@ fn is_table(rows: &[Row], columns: &[Span], full: usize, rules: &[Rule]) -> bool
     }
 }
 
-/// Whether the cells of the second column begin, or end, at the same place.
+/// Whether the cells of the second column are aligned at their start or end.
 fn has_edges(cells: &[Vec<&[Word]>]) -> bool {
     let second = || cells.iter().filter_map(|it| it.get(1));
     let total = second().count();
@@ -146,7 +147,7 @@ fn has_edges(cells: &[Vec<&[Word]>]) -> bool {
     left.max(right).max(middle) * 10 >= total * 6
 }
 
-/// Whether lines as wide as the columns stand close above and below the rows.
+/// Whether there are ruling lines as wide as the columns close above and below the rows.
 fn is_between_rules(rows: &[Row], columns: &[Span], rules: &[Rule]) -> bool {
     let (left, right) = (columns[0].0, columns[columns.len() - 1].1);
     let (top, bottom) = (rows[0].base - rows[0].size, rows[rows.len() - 1].base);
@@ -159,7 +160,7 @@ fn is_number(text: &str) -> bool {
     text.chars().all(|it| it.is_ascii_digit()) || text.chars().all(|it| "ivxlcIVXLC".contains(it))
 }
 
-/// A bullet or a number before an entry of a list.
+/// A bullet or number before a list item.
 pub fn is_mark(text: &str) -> bool {
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
@@ -176,7 +177,7 @@ pub fn is_mark(text: &str) -> bool {
     }
 }
 
-/// Signs that stand before entries of lists.
+/// Bullet characters of list items.
 pub fn is_bullet(letter: char) -> bool {
     matches!(
         letter,
@@ -204,7 +205,7 @@ pub fn is_bullet(letter: char) -> bool {
     )
 }
 
-/// Dots that lead from a title to its page.
+/// Dots between a title and its page number.
 pub fn has_leaders(text: &str) -> bool {
     let mut dots = 0;
     text.chars().any(|letter| {
@@ -231,7 +232,7 @@ fn filled(rows: &[Row], columns: &[Span]) -> Table {
             cell.push_str(&word.text);
         }
         let used = line.iter().filter(|it| !it.is_empty()).count();
-        // The second line of a cell stands close below the first one, with nothing beside its label.
+        // The second line of a cell is close below the first, with nothing next to its label.
         let close = index > 0 && row.base - rows[index - 1].base < 1.35 * row.size && line[0].is_empty();
         match cells.last_mut() {
             Some(above) if close && used < columns.len() && index > 1 => {

@@ -1,4 +1,4 @@
-//! Text that is read from right to left: what stands on the page from left to right is put into the order in which it is read.
+//! Right-to-left text: reorders text from its visual order on the page to reading order.
 
 /// Letters of Hebrew, Arabic and the scripts between them.
 pub fn is_right_to_left(letter: char) -> bool {
@@ -6,7 +6,7 @@ pub fn is_right_to_left(letter: char) -> bool {
         && !is_number(letter)
 }
 
-/// Digits, which are written from left to right in every script.
+/// Digits, which run from left to right in every script.
 fn is_number(letter: char) -> bool {
     letter.is_ascii_digit() || matches!(letter, '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}')
 }
@@ -28,13 +28,14 @@ fn side(letter: char) -> Side {
     }
 }
 
-/// Whether a line with these letters is read from right to left: most of its letters are.
+/// Whether a line is read from right to left, because most of its letters are.
 fn reads_right_to_left(line: &[char]) -> bool {
     let count = |wanted: Side| line.iter().filter(|it| side(**it) == wanted).count();
     count(Side::Right) > count(Side::Left)
 }
 
-/// The line in the order of reading, from its letters from left to right. Lines without such letters come back as they are.
+/// Puts a line, given in visual order from left to right, into reading order. Lines without right-to-left letters are
+/// unchanged.
 pub fn in_reading_order(line: &str) -> String {
     if !line.chars().any(is_right_to_left) {
         return line.to_string();
@@ -56,7 +57,7 @@ pub fn in_reading_order(line: &str) -> String {
     out
 }
 
-/// A run of letters from right to left, turned round. Marks stay behind their letters, and brackets face the other way.
+/// Reverses a right-to-left run. Marks stay after their letters, and brackets are mirrored.
 fn turned(run: &[char]) -> Vec<char> {
     let mut out: Vec<char> = Vec::with_capacity(run.len());
     for letter in run.iter().rev() {
@@ -77,7 +78,8 @@ fn turned(run: &[char]) -> Vec<char> {
     out
 }
 
-/// Cuts the line where the direction changes. Neutral letters go with both of their neighbours where those agree, else with the line.
+/// Splits the line where the direction changes. Neutral characters follow their neighbours if these agree, otherwise
+/// the line.
 fn runs(letters: &[char], line: Side) -> Vec<(Side, std::ops::Range<usize>)> {
     let mut sides: Vec<Side> = letters.iter().map(|it| side(*it)).collect();
     let strong = |side: Side| if side == Side::Number { Side::Left } else { side };
@@ -90,7 +92,7 @@ fn runs(letters: &[char], line: Side) -> Vec<(Side, std::ops::Range<usize>)> {
         let end = (at..sides.len()).find(|it| sides[*it] != Side::Neutral).unwrap_or(sides.len());
         let before = at.checked_sub(1).map_or(line, |it| strong(sides[it]));
         let after = sides.get(end).map_or(line, |it| strong(*it));
-        // A sign between two digits is part of the number: 12.5, 3/4.
+        // A separator between two digits is part of the number: 12.5, 3/4.
         let digits = at > 0 && end == at + 1 && sides[at - 1] == Side::Number && sides.get(end) == Some(&Side::Number);
         let inside = digits && matches!(letters[at], '.' | ',' | '/' | ':' | '-');
         let side = if inside {

@@ -1,4 +1,4 @@
-//! The document's bookmarks: titles, how deep they stand, and where they lead.
+//! The document's bookmarks: titles, depths and targets.
 
 use super::{matrix::Matrix, strings::text_of};
 use hayro_syntax::{
@@ -7,12 +7,12 @@ use hayro_syntax::{
 };
 use std::collections::{HashMap, HashSet};
 
-/// Bookmarks of one document.
+/// The most bookmarks in one document.
 const BOOKMARKS_MAX: usize = 50_000;
-/// Bookmarks inside each other, and nodes of a tree of names.
+/// The deepest nesting of bookmarks, and of nodes in a name tree.
 const DEPTH_MAX: usize = 32;
 
-/// A heading as the document's outline has it.
+/// A heading in the document's outline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bookmark {
     /// 0 is the outermost.
@@ -20,11 +20,11 @@ pub struct Bookmark {
     pub title: String,
     /// The index of the page.
     pub page: usize,
-    /// How far down the page, in points; unknown where the bookmark shows the whole page.
+    /// The distance from the top of the page, in points. None if the bookmark shows the whole page.
     pub y: Option<f32>,
 }
 
-/// The bookmarks that lead to pages, in the outline's order.
+/// The bookmarks that lead to pages, in outline order.
 pub fn read<'a>(pdf: &'a Pdf, catalog: &Dict<'a>) -> Vec<Bookmark> {
     let Some(outline) = catalog.get::<Dict<'a>>("Outlines") else { return Vec::new() };
     let pages = pdf.pages().iter().enumerate();
@@ -32,7 +32,7 @@ pub fn read<'a>(pdf: &'a Pdf, catalog: &Dict<'a>) -> Vec<Bookmark> {
         Reader { pdf, catalog, pages: pages.filter_map(|(index, page)| Some((page.raw().obj_id()?, index))).collect() };
     let mut found = Vec::new();
     let mut seen = HashSet::new();
-    // Items whose next sibling is still to be read, with their depth.
+    // Items whose next sibling has not been read yet, with their depth.
     let mut open: Vec<(Dict<'a>, usize)> = outline.get::<Dict<'a>>("First").map(|it| (it, 0)).into_iter().collect();
     while let Some((item, depth)) = open.pop() {
         if found.len() == BOOKMARKS_MAX || item.obj_id().is_some_and(|id| !seen.insert(id)) {
@@ -89,7 +89,7 @@ impl<'a> Reader<'_, 'a> {
         Some((page, y))
     }
 
-    /// A place that the document names: in the catalog, or in its tree of names.
+    /// A named destination, from the catalog or its name tree.
     fn named(&self, name: &[u8]) -> Option<Array<'a>> {
         let direct = self.catalog.get::<Dict<'a>>("Dests").and_then(|it| it.get::<Object<'a>>(name));
         let found = direct.or_else(|| {
@@ -104,7 +104,7 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-/// Finds a name in a tree of names, whose nodes say between which names theirs lie.
+/// Finds a name in a name tree. Each node gives the range of names below it.
 fn lookup<'a>(node: &Dict<'a>, name: &[u8], depth: usize) -> Option<Object<'a>> {
     if let Some(limits) = node.get::<Array<'_>>("Limits") {
         let mut limits = limits.iter::<PdfString<'_>>();

@@ -1,22 +1,22 @@
-//! The order of reading: which rows are cut into columns, and which are read across.
+//! Reading order: which rows are split into columns, and which are read across.
 //!
-//! A gutter is a blank strip with rows on both sides. Text in columns fills its lines or has baselines of its own; tables and
-//! pairs of labels and values stand on common baselines and are short: those are read row by row. Cuts repeat inside of each
-//! column, as in the recursive x-y cut (Nagy 1992), but start from the longest gutter instead of the widest blank, so that a
-//! heading across the page ends one pair of columns and begins the next.
+//! A gutter is a blank strip with rows on both sides. Text in columns fills its lines, or each column has its own
+//! baselines. Tables and pairs of labels and values share baselines and are short, so they are read row by row. Each
+//! column is split again, as in the recursive x-y cut (Nagy 1992), but starting from the longest gutter instead of the
+//! widest blank. A heading across the page thus ends one pair of columns and begins the next.
 
 use super::word::{Row, Word};
 
-/// The narrowest gutter, in sizes of letters.
+/// The narrowest gutter, in font sizes.
 const GUTTER: f32 = 0.9;
-/// Rows on each side of a gutter.
+/// The fewest rows on each side of a gutter.
 const ROWS_MIN: usize = 3;
-/// A page with more rows is no page of text in columns.
+/// A page with more rows is not text in columns.
 const ROWS_MAX: usize = 600;
-/// Columns inside each other.
+/// The deepest nesting of columns.
 const DEPTH_MAX: usize = 8;
 
-/// Cuts the rows of a page into groups, each read from top to bottom, in the order in which they are read.
+/// Splits the rows of a page into groups in reading order. Each group is read from top to bottom.
 pub fn groups(rows: Vec<Row>) -> Vec<Vec<Row>> {
     let mut out = Vec::new();
     cut(rows, 0, &mut out);
@@ -51,14 +51,14 @@ fn cut(rows: Vec<Row>, depth: usize, out: &mut Vec<Vec<Row>>) {
     }
 }
 
-/// The row that these words make.
+/// The row formed by these words.
 pub fn row_of(words: Vec<Word>) -> Row {
     let size = words.iter().map(|it| it.size).fold(0.0, f32::max);
     let base = words.iter().filter(|it| it.size == size).map(|it| it.base).fold(f32::MIN, f32::max);
     Row { words, base, size }
 }
 
-/// A strip between two columns: the rows beside it, and a place inside of it.
+/// A strip between two columns: the rows beside it, and an x position inside it.
 struct Gutter {
     first: usize,
     last: usize,
@@ -71,7 +71,7 @@ fn gutter(rows: &[Row]) -> Option<Gutter> {
     let mut tried: Vec<(f32, f32, usize)> = Vec::new();
     for (start, row) in rows.iter().enumerate() {
         for gap in gaps(row).chain(sides(row, rows.get(start + 1))) {
-            // A strip that an earlier row has led to already leads to no more rows from here.
+            // A strip already followed from an earlier row does not reach more rows from here.
             if tried.iter().any(|(left, right, last)| *last >= start && *left < gap.1 && gap.0 < *right) {
                 continue;
             }
@@ -85,19 +85,19 @@ fn gutter(rows: &[Row]) -> Option<Gutter> {
     best.map(|it| it.1)
 }
 
-/// The blanks between the words of a row that are wide enough.
+/// The gaps between the words of a row that are wide enough.
 fn gaps(row: &Row) -> impl Iterator<Item = (f32, f32)> {
     row.words.windows(2).map(|it| (it[0].right, it[1].left)).filter(|it| it.1 - it.0 >= GUTTER * row.size)
 }
 
-/// The blank between this row and the next one, where they stand side by side on baselines of their own.
+/// The gap between this row and the next if they are side by side, each on its own baseline.
 fn sides(row: &Row, next: Option<&Row>) -> Option<(f32, f32)> {
     let next = next.filter(|it| it.base - row.base < 0.9 * row.size.min(it.size))?;
     let (gap, other) = ((row.right(), next.left()), (next.right(), row.left()));
     [gap, other].into_iter().find(|it| it.1 - it.0 >= GUTTER * row.size)
 }
 
-/// Follows a blank strip downwards as long as no word stands in it.
+/// Follows a blank strip downwards until a word is inside it.
 fn grown(rows: &[Row], start: usize, gap: (f32, f32)) -> Option<(Gutter, usize, (f32, f32))> {
     let (mut strip, mut last) = (gap, start);
     for (index, row) in rows.iter().enumerate().skip(start + 1) {
@@ -107,7 +107,7 @@ fn grown(rows: &[Row], start: usize, gap: (f32, f32)) -> Option<(Gutter, usize, 
     let at = (strip.0 + strip.1) / 2.0;
     let is_left = |row: &Row| row.words.first().is_some_and(|it| it.left < at);
     let is_right = |row: &Row| row.words.last().is_some_and(|it| it.left >= at);
-    // Rows on one side only belong to the columns as long as the other side goes on beside them.
+    // Rows on only one side belong to the columns while the other side continues beside them.
     let both = |row: &Row| is_left(row) && is_right(row);
     let own = |index: usize| {
         let near = |other: usize| {
@@ -120,7 +120,7 @@ fn grown(rows: &[Row], start: usize, gap: (f32, f32)) -> Option<(Gutter, usize, 
     let beside = |index: &usize| both(&rows[*index]) || own(*index);
     let first = (start..=last).find(beside)?;
     let mut end = (start..=last).rev().find(beside)?;
-    // The longer column goes on with its own spacing.
+    // The longer column continues with its own spacing.
     while end < last && rows[end + 1].base - rows[end].base < 1.6 * rows[end + 1].size.max(rows[end].size) {
         end += 1;
     }
@@ -129,7 +129,7 @@ fn grown(rows: &[Row], start: usize, gap: (f32, f32)) -> Option<(Gutter, usize, 
     (score >= ROWS_MIN && is_text(band, at)).then_some((Gutter { first, last: end, at }, score, strip))
 }
 
-/// What is left of the strip beside the words of this row.
+/// The part of the strip that the words of this row leave free.
 fn free(row: &Row, strip: (f32, f32)) -> Option<(f32, f32)> {
     let mut left = f32::MIN;
     let mut best: Option<(f32, f32)> = None;
@@ -144,7 +144,7 @@ fn free(row: &Row, strip: (f32, f32)) -> Option<(f32, f32)> {
     best
 }
 
-/// Whether the rows beside the strip are text in columns, not a table and not labels with their values.
+/// Whether the rows beside the strip are text in columns, and not a table or labels with values.
 fn is_text(band: &[Row], at: f32) -> bool {
     let (mut sides, mut aligned) = ([Side::default(), Side::default()], 0);
     for row in band {
@@ -168,7 +168,7 @@ fn is_text(band: &[Row], at: f32) -> bool {
     !labels && (filled || entries)
 }
 
-/// What stands on one side of a gutter.
+/// The content on one side of a gutter.
 #[derive(Default)]
 struct Side {
     rows: usize,
@@ -184,7 +184,7 @@ impl Side {
     fn add(&mut self, words: &[Word]) {
         let (Some(first), Some(last)) = (words.first(), words.last()) else { return };
         self.rows += 1;
-        // Scripts without blanks have a word in about two letters.
+        // Scripts without spaces have about two letters per word.
         let long = |word: &Word| word.text.chars().filter(|it| *it >= '\u{2e80}').count() / 2;
         self.words += words.iter().map(|it| 1 + long(it)).sum::<usize>();
         self.labels += usize::from(words.iter().take(4).any(|it| it.text.ends_with(':')));
@@ -192,7 +192,7 @@ impl Side {
         self.spans.push((first.left, last.right));
     }
 
-    /// Whether most rows reach over most of the column's width.
+    /// Whether most rows span most of the column's width.
     fn is_filled(&self) -> bool {
         let left = self.spans.iter().map(|it| it.0).fold(f32::MAX, f32::min);
         let right = self.spans.iter().map(|it| it.1).fold(f32::MIN, f32::max);
@@ -205,7 +205,7 @@ impl Side {
 mod tests {
     use super::{super::word, *};
 
-    /// Rows of words as they stand on a page of letters 5 points wide.
+    /// Rows of words as positioned on a page with letters 5 points wide.
     fn page(lines: &[&str]) -> Vec<Vec<String>> {
         let mut glyphs = Vec::new();
         for (index, line) in lines.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The operators of a page's content, except those of text: graphics states, forms, marked parts, and the lines of paths.
+//! The operators of a page's content, except text: graphics states, forms, marked content, and the lines of paths.
 
 use super::{
     matrix::Matrix,
@@ -12,19 +12,19 @@ use hayro_syntax::{
     page::Resources,
 };
 
-/// Forms inside forms.
+/// The deepest nesting of forms.
 const DEPTH_MAX: usize = 24;
-/// Operators of one page, forms included: a hostile file may show a form of forms billions of times.
+/// The most operators on one page, including forms. A hostile file may nest forms to show billions of operators.
 const OPERATORS_MAX: usize = 20_000_000;
-/// Ruling lines of one page: drawings have more, tables do not.
+/// The most ruling lines on one page. Drawings have more; tables do not.
 const RULES_MAX: usize = 20_000;
-/// Graphics states saved inside each other.
+/// The most nested graphics states.
 const SAVED_MAX: usize = 4096;
-/// A thinner box is a line, in points.
+/// A box thinner than this, in points, is a line.
 const THIN: f64 = 3.0;
 
 impl<'a> Run<'_, 'a> {
-    /// Runs content to its end. Graphics states and marks that it leaves open end with it.
+    /// Runs content to its end, and closes the graphics states and marks that it left open.
     pub fn run(&mut self, mut operators: TypedIter<'_>, resources: &Resources<'a>) {
         let (saved, marks) = (self.saved.len(), self.marks.len());
         while let Some(operator) = operators.next() {
@@ -80,7 +80,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Shows a form, or notes an image.
+    /// Shows a form or records an image.
     fn object(&mut self, object: &Stream<'a>, resources: &Resources<'a>) {
         let dict = object.dict();
         let hidden = dict.get_ref("OC").is_some_and(|id| self.is_off(&dict.get("OC").unwrap_or_default(), id.into()));
@@ -92,7 +92,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Shows a form in its own graphics state, after `place` instead of the form's matrix where it is given.
+    /// Shows a form in its own graphics state, with `place` instead of the form's matrix if given.
     pub fn form(&mut self, form: &Stream<'a>, resources: &Resources<'a>, place: Option<Matrix>) {
         if self.depth == DEPTH_MAX {
             return;
@@ -134,13 +134,13 @@ impl<'a> Run<'_, 'a> {
     fn begin_mark(&mut self, off: Option<bool>, text: Option<String>) {
         let hidden = off.unwrap_or(false) || self.is_hidden();
         let instead = text.map(|text| Instead { text, place: None });
-        // A hostile file may open marks without end.
+        // A hostile file may open any number of marks.
         if self.marks.len() < SAVED_MAX {
             self.marks.push(Mark { hidden, instead });
         }
     }
 
-    /// Whether the layer, or the group of layers, is switched off.
+    /// Whether the layer or group of layers is switched off.
     fn is_off(&self, layer: &Dict<'_>, id: ObjectIdentifier) -> bool {
         let mut layers: Vec<ObjectIdentifier> = Vec::new();
         match layer.get::<Array<'_>>("OCGs") {
@@ -157,7 +157,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Takes operators of paths. False if it is another operator.
+    /// Handles path operators. Returns false for others.
     fn draw(&mut self, operator: &Op<'_, '_>) -> bool {
         let path = &mut self.path;
         match operator {
@@ -189,7 +189,7 @@ impl<'a> Run<'_, 'a> {
         true
     }
 
-    /// Notes the straight lines of the path: those that are drawn, and filled boxes that are as thin as lines.
+    /// Records the straight lines of the path: drawn lines, and filled boxes as thin as lines.
     fn paint(&mut self, stroke: bool) {
         let path = std::mem::take(&mut self.path);
         if stroke {

@@ -1,4 +1,4 @@
-//! The contents of one document: its fonts and layers, and what each page shows.
+//! The contents of one document: its fonts and layers, and the content of each page.
 
 use super::{
     font::Fonts,
@@ -25,7 +25,7 @@ impl<'a> Contents<'a> {
         Contents { fonts: Fonts::new(), layers_off: layers_off(catalog) }
     }
 
-    /// Runs the page's content and what is drawn over it by forms and remarks.
+    /// Runs the page's content, and the forms and annotations drawn over it.
     pub fn page(&mut self, pdf: &PdfPage<'a>) -> Page {
         let place = Matrix(pdf.initial_transform(true).as_coeffs());
         let mut run = Run::new(&mut self.fonts, &self.layers_off, pdf.render_dimensions(), place);
@@ -37,7 +37,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// The layers that the document's default view does not show.
+/// The layers that the document's default view hides.
 fn layers_off(catalog: &Dict<'_>) -> HashSet<ObjectIdentifier> {
     let mut off = HashSet::new();
     let Some(properties) = catalog.get::<Dict<'_>>("OCProperties") else { return off };

@@ -1,4 +1,4 @@
-//! The fonts of a document: which character each code stands for, how wide it is, and whether it is bold or monospaced.
+//! The fonts of a document: the character and width of each code, and whether the font is bold or monospaced.
 
 use super::page::Style;
 use hayro_cmap::{BfString, CMap, CMapName, CidFamily, load_embedded};
@@ -16,25 +16,25 @@ pub struct Fonts<'a> {
     count: u16,
 }
 
-/// A font as the content of a page uses it.
+/// A font as used by the content of a page.
 pub struct PageFont<'a> {
     font: Font<'a>,
     pub name: Rc<str>,
     pub style: Style,
     pub horizontal: bool,
-    /// What the size of a letter is to the size in the content: bitmap fonts count in pixels.
+    /// The ratio of the letter size to the size in the content. Bitmap fonts count in pixels.
     pub scale: f64,
-    /// Names of the form `a65`, for fonts whose glyphs have no better names.
+    /// Codes from glyph names of the form `a65`, for fonts without better names.
     numbered: HashMap<u8, u32>,
-    /// Whether a code without a name may be read as ASCII.
+    /// Whether a code without a name can be read as ASCII.
     ascii: bool,
     cids: Option<Cids>,
     codes: RefCell<HashMap<u32, Code>>,
 }
 
-/// How a font of an Asian character collection finds its characters.
+/// How a font with an Asian character collection finds its characters.
 struct Cids {
-    /// Codes to numbers of the collection; nothing where they are the same.
+    /// Maps codes to numbers in the collection. None if they are equal.
     encoding: Option<CMap>,
     unicode: CMap,
 }
@@ -42,9 +42,9 @@ struct Cids {
 /// A code of a font.
 #[derive(Clone)]
 pub struct Code {
-    /// Empty where the font does not say what the code stands for. Without ligatures.
+    /// The text of the code, with ligatures expanded. Empty if the font does not define it.
     pub text: Rc<str>,
-    /// In thousandths of the size.
+    /// In thousandths of the font size.
     pub advance: f64,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Fonts<'a> {
         Fonts { cache: FontCache::new(), programs, maps: Arc::new(load_embedded), known: HashMap::new(), count: 0 }
     }
 
-    /// The font that this dictionary describes; nothing if it is damaged.
+    /// The font described by this dictionary. None if it is damaged.
     pub fn font(&mut self, dict: &Dict<'a>) -> Option<Rc<PageFont<'a>>> {
         if let Some(known) = dict.obj_id().and_then(|id| self.known.get(&id)) {
             return known.clone();
@@ -101,7 +101,7 @@ impl<'a> Fonts<'a> {
 }
 
 impl PageFont<'_> {
-    /// The next code of a text, and how many bytes it has: at least one.
+    /// The next code in a text and its length in bytes, which is at least one.
     pub fn next_code(&self, bytes: &[u8], at: usize) -> (u32, usize) {
         let (code, length) = self.font.read_code(bytes, at);
         (code, length.max(1))
@@ -138,7 +138,7 @@ impl PageFont<'_> {
         code.map(by_number).unwrap_or_default().to_string()
     }
 
-    /// Guesses the size of a bitmap font's letters: a letter is about half as wide as its size.
+    /// Estimates the letter size of a bitmap font, assuming that letters are about half as wide as their size.
     fn size_of_letters(&self) -> f64 {
         let widths = (0..256).map(|it| self.font.code_advance(it).x.abs()).filter(|it| *it > 0.0);
         let (sum, count) = widths.fold((0.0, 0), |it, width| (it.0 + width, it.1 + 1));
@@ -175,13 +175,13 @@ fn stream_data(stream: &Stream<'_>) -> Option<Vec<u8>> {
     stream.decoded_data().ok().map(|it| it.into_owned())
 }
 
-/// The text of a code: ligatures and presentation forms as the letters that they stand for, without control characters.
+/// The text of a code: ligatures and presentation forms are expanded, and control characters removed.
 fn letters(text: &BfString) -> String {
     let mut found = String::new();
     let mut push = |letter: char| match letter {
         '\u{fb00}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' => found.extend(letter.nfkc()),
         '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\t' | '\n' | '\r' => found.push(' '),
-        // Joiners, marks of direction, byte order marks and what is no character.
+        // Joiners, direction marks, byte order marks and non-characters.
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff0}'..='\u{ffff}' => (),
         '\u{e000}'..='\u{f8ff}' => found.extend(symbol(letter)),
         '\u{b5}' => found.push('μ'),
@@ -195,7 +195,7 @@ fn letters(text: &BfString) -> String {
     found
 }
 
-/// Symbol fonts put ASCII at U+F000; other private characters mean nothing outside of their font.
+/// Symbol fonts put ASCII at U+F000. Other private-use characters mean nothing outside their font.
 fn symbol(letter: char) -> Option<char> {
     match u32::from(letter) {
         0xf0b7 | 0xf0a7 | 0xf076 | 0xf06c | 0xf06e => Some('•'),
@@ -204,7 +204,7 @@ fn symbol(letter: char) -> Option<char> {
     }
 }
 
-/// A code that is the number of a character. Fonts of TeX have their ligatures among the control characters.
+/// Reads a code as a character number. TeX fonts have ligatures among the control characters.
 fn by_number(code: u32) -> &'static str {
     const ASCII: &str =
         " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
@@ -219,7 +219,7 @@ fn by_number(code: u32) -> &'static str {
     }
 }
 
-/// The codes whose glyph is named by a number alone, such as `a65`, `g65` or `C0065`.
+/// The codes whose glyph name is only a number, such as `a65`, `g65` or `C0065`.
 fn numbered(dict: &Dict<'_>) -> HashMap<u8, u32> {
     let mut found = HashMap::new();
     let Some(encoding) = dict.get::<Dict<'_>>("Encoding") else { return found };
@@ -242,7 +242,7 @@ fn numbered(dict: &Dict<'_>) -> HashMap<u8, u32> {
     found
 }
 
-/// Bold and monospaced, by the descriptor and by what is usual in names.
+/// Bold and monospaced, from the descriptor and from common words in font names.
 fn style(name: &str, descriptor: &Dict<'_>, font: u16) -> Style {
     const BOLD: [&str; 11] =
         ["bold", "black", "heavy", "cmbx", "sfbx", "cmssbx", "-bd", "demi", "medi", "lmroman10-b", "cmb10"];

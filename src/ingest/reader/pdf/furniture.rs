@@ -1,15 +1,15 @@
-//! What stands on the edges of many pages: running heads and feet, page numbers. It is no part of the text.
+//! Running heads, running feet and page numbers on the edges of pages. They are not part of the text.
 
 use super::layout::{Block, Line, Sheet};
 use std::collections::HashMap;
 
-/// A line that stands on the edge of this many pages is furniture.
+/// A line at the edge of this many pages is furniture.
 const PAGES_MIN: usize = 3;
-/// Lines at each edge of a page that may be furniture.
+/// How many lines at each edge of a page may be furniture.
 const LINES: usize = 3;
-/// The part of a page, from each edge, in which furniture stands.
+/// The part of a page, from each edge, that can contain furniture.
 const EDGE: f32 = 0.16;
-/// How far a line may be from its place on other pages, in points.
+/// How far the position of a line may differ between pages, in points.
 const PLACE: f32 = 4.0;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ enum End {
     Bottom,
 }
 
-/// Takes running heads, running feet and page numbers out of the pages.
+/// Removes running heads, running feet and page numbers from the pages.
 pub fn remove(sheets: &mut [Sheet]) {
     if sheets.len() < PAGES_MIN {
         return;
@@ -34,7 +34,7 @@ pub fn remove(sheets: &mut [Sheet]) {
     }
 }
 
-/// Removes the outermost line of each page at one end where it is furniture. True if there was any.
+/// Removes the outermost line at one end of each page if it is furniture. Returns whether any was removed.
 fn remove_outermost(sheets: &mut [Sheet], end: End) -> bool {
     let outermost: Vec<Option<(usize, &Line)>> = sheets.iter().map(|it| outermost(it, end)).collect();
     let mut seen: HashMap<(String, i32), usize> = HashMap::new();
@@ -70,7 +70,7 @@ fn remove_outermost(sheets: &mut [Sheet], end: End) -> bool {
     any
 }
 
-/// The line nearest to the edge, and its index.
+/// The line closest to the edge, and its index.
 fn outermost(sheet: &Sheet, end: End) -> Option<(usize, &Line)> {
     let lines = sheet.blocks.iter().enumerate().filter_map(|(index, block)| match block {
         Block::Line(line) if line.upright => Some((index, line)),
@@ -83,13 +83,13 @@ fn outermost(sheet: &Sheet, end: End) -> Option<(usize, &Line)> {
     }
 }
 
-/// The place of a line, coarsely; two, so that places on both sides of a border meet.
+/// The rounded position of a line. Two values, so that positions on both sides of a rounding boundary match.
 fn places(line: &Line) -> impl Iterator<Item = i32> {
     let place = (line.base / PLACE).floor() as i32;
     [place, place - 1].into_iter()
 }
 
-/// The text with its numbers taken out, so that pages differ in nothing.
+/// The text without its numbers, so that it is equal on all pages.
 fn pattern(text: &str) -> String {
     let words = text.split_whitespace().map(|word| {
         let bare = word.trim_matches(|it: char| !it.is_alphanumeric());
@@ -99,7 +99,7 @@ fn pattern(text: &str) -> String {
         }
     });
     let text = words.collect::<Vec<String>>().join(" ");
-    // One digit or three are the same.
+    // Numbers of any length are equal.
     let mut out = String::new();
     for letter in text.chars() {
         if letter != '#' || !out.ends_with('#') {
@@ -109,7 +109,7 @@ fn pattern(text: &str) -> String {
     out
 }
 
-/// The numbers with which the line begins or ends.
+/// The numbers at the start or end of the line.
 fn numbers(text: &str) -> impl Iterator<Item = i64> {
     let mut words = text.split_whitespace();
     let ends = [words.next(), words.next_back()];

@@ -1,4 +1,5 @@
-//! Which lines are headings: those that the document's bookmarks name, or else those that are larger, or bold and numbered.
+//! Which lines are headings: those in the document's bookmarks or, without bookmarks, larger lines and bold numbered
+//! lines.
 
 use super::{
     bookmarks::Bookmark,
@@ -6,9 +7,9 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// A heading is at most this long, in letters.
+/// The longest heading, in letters.
 const LETTERS_MAX: usize = 200;
-/// A heading may be broken into this many lines.
+/// The most lines of one heading.
 const LINES_MAX: usize = 4;
 /// How much larger than the text a heading is.
 const LARGER: f32 = 1.12;
@@ -25,7 +26,7 @@ pub fn mark(sheets: &mut [Sheet], bookmarks: &[Bookmark]) {
 }
 
 fn by_bookmarks(sheets: &mut [Sheet], bookmarks: &[Bookmark]) {
-    // From the end, so that what is put in moves nothing that is still to be looked at.
+    // From the end, so that insertions do not move positions that are still to be processed.
     let mut by_page: HashMap<usize, Vec<&Bookmark>> = HashMap::new();
     bookmarks.iter().for_each(|it| by_page.entry(it.page).or_default().push(it));
     for (page, bookmarks) in by_page {
@@ -55,7 +56,7 @@ fn by_bookmarks(sheets: &mut [Sheet], bookmarks: &[Bookmark]) {
     }
 }
 
-/// The lines with the bookmark's title: where they begin, and how many they are. The nearest to its place is taken.
+/// The lines with the bookmark's title: the first line and their number. The match closest to the target is used.
 fn titled(sheet: &Sheet, bookmark: &Bookmark, after: usize) -> Option<(usize, usize)> {
     let title = bare(&bookmark.title);
     if title.is_empty() {
@@ -65,7 +66,7 @@ fn titled(sheet: &Sheet, bookmark: &Bookmark, after: usize) -> Option<(usize, us
     let mut best: Option<(f32, usize, usize)> = None;
     for (at, block) in sheet.blocks.iter().enumerate() {
         let Block::Line(first) = block else { continue };
-        // A place far above is another mention of the same words.
+        // A match far above the target is another mention of the same words.
         let above = bookmark.y.is_some_and(|y| first.base < y - 24.0);
         if first.heading.is_some() || above || (at < after && bookmark.y.is_none()) {
             continue;
@@ -78,7 +79,7 @@ fn titled(sheet: &Sheet, bookmark: &Bookmark, after: usize) -> Option<(usize, us
     best.map(|it| (it.1, it.2))
 }
 
-/// How many lines from here on make up the title; nothing if they say something else.
+/// How many lines from here form the title. None if they don't match.
 fn lines_of(sheet: &Sheet, at: usize, title: &str) -> Option<usize> {
     let mut text = String::new();
     for (index, block) in sheet.blocks[at..].iter().take(LINES_MAX).enumerate() {
@@ -96,7 +97,7 @@ fn lines_of(sheet: &Sheet, at: usize, title: &str) -> Option<usize> {
     None
 }
 
-/// Whether a line is the title, with a number before it on either side.
+/// Whether a line is the title, allowing a number before either.
 fn same(line: &str, title: &str) -> bool {
     let numbered = |long: &str, short: &str| {
         let number = long.strip_suffix(short).filter(|it| it.chars().count() <= 14 && short.chars().count() >= 2);
@@ -109,7 +110,7 @@ fn same(line: &str, title: &str) -> bool {
     line == title || numbered(line, title) || numbered(title, line)
 }
 
-/// What stands before the number of a part of a book.
+/// Words before the number of a part of a book.
 const NUMBERED: [&str; 14] = [
     "chapter",
     "appendix",
@@ -127,12 +128,12 @@ const NUMBERED: [&str; 14] = [
     "付録",
 ];
 
-/// The text in small letters and digits, without anything else.
+/// Only the letters in lower case and the digits of the text.
 fn bare(text: &str) -> String {
     text.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Joins the lines of one heading.
+/// Merges the lines of one heading.
 fn merge(sheet: &mut Sheet, at: usize, count: usize, level: u8) {
     let more: Vec<Block> = sheet.blocks.drain(at + 1..at + count).collect();
     if let Some(Block::Line(line)) = sheet.blocks.get_mut(at) {
@@ -148,7 +149,7 @@ fn merge(sheet: &mut Sheet, at: usize, count: usize, level: u8) {
     }
 }
 
-/// Where a bookmark without a line of its own leads: before the first line that is not above its place.
+/// Where to insert a bookmark without a line of its own: before the first line that is not above its target.
 fn place(sheet: &Sheet, bookmark: &Bookmark, after: usize) -> usize {
     let Some(y) = bookmark.y else { return after };
     let below = |block: &Block| match block {
@@ -166,7 +167,7 @@ fn neighbour(sheet: &Sheet, at: usize) -> Line {
     }
 }
 
-/// Marks lines that are larger than the text, and bold ones that are numbered or stand alone.
+/// Marks lines that are larger than the text, and bold lines that are numbered or isolated.
 fn by_size(sheets: &mut [Sheet]) {
     let body = body_size(sheets);
     let lines = sheets.iter().flat_map(Sheet::lines);
@@ -181,7 +182,7 @@ fn by_size(sheets: &mut [Sheet]) {
     sizes.sort_unstable();
     sizes.dedup();
     sizes.reverse();
-    // Most of a poster or of a form is large: it has no text to which that could be compared.
+    // Most text on a poster or form is large, so there is no normal size to compare with.
     let by_size = large * 5 <= all * 2 || all <= 4;
     for sheet in sheets {
         let found: Vec<(usize, u8)> = (0..sheet.blocks.len())
@@ -203,7 +204,7 @@ fn by_size(sheets: &mut [Sheet]) {
     }
 }
 
-/// The size of most letters.
+/// The most common letter size.
 fn body_size(sheets: &[Sheet]) -> f32 {
     let mut letters: HashMap<i32, usize> = HashMap::new();
     for line in sheets.iter().flat_map(Sheet::lines) {
@@ -217,7 +218,7 @@ fn is_larger(line: &Line, body: f32) -> bool {
     line.size > LARGER * body && is_title(line)
 }
 
-/// Whether the words could be a heading: short, with letters, and no sentence.
+/// Whether the words could be a heading: short, with letters, and not a sentence.
 fn is_title(line: &Line) -> bool {
     let letters = line.text.chars().filter(|it| it.is_alphabetic()).count();
     let count = line.text.chars().count();
@@ -225,7 +226,7 @@ fn is_title(line: &Line) -> bool {
     letters >= 2 && letters * 2 >= count && count <= LETTERS_MAX && !ends && line.upright && !line.leaders && !line.mono
 }
 
-/// The depth of a bold heading that is as large as the text, from 1; nothing if it is none.
+/// The depth, from 1, of a bold heading in text size. None if it is not a heading.
 fn bold_level(sheet: &Sheet, at: usize, body: f32) -> Option<usize> {
     let Block::Line(line) = &sheet.blocks[at] else { return None };
     if !line.bold || line.size < 0.95 * body || !is_title(line) || line.text.chars().count() > 90 {
@@ -238,13 +239,13 @@ fn bold_level(sheet: &Sheet, at: usize, body: f32) -> Option<usize> {
     let before = at.checked_sub(1).and_then(|it| sheet.blocks.get(it));
     match depth_of_number(&line.text) {
         Some(depth) => Some(depth),
-        // Bold lines among others are words that matter; a heading has room above and text below.
+        // Bold lines among others are emphasised text. A heading has space above and text below.
         None if near(before, false) || near(before, true) || near(sheet.blocks.get(at + 1), true) => None,
         None => matches!(sheet.blocks.get(at + 1), Some(Block::Line(next)) if !next.bold).then_some(1),
     }
 }
 
-/// The depth of a heading's number: 1 for `3`, 2 for `3.1`.
+/// The depth of a heading number: 1 for `3`, 2 for `3.1`.
 fn depth_of_number(text: &str) -> Option<usize> {
     let (number, rest) = text.split_once(' ')?;
     let parts: Vec<&str> = number.trim_end_matches('.').split('.').collect();
@@ -252,7 +253,7 @@ fn depth_of_number(text: &str) -> Option<usize> {
     (sound && parts.len() <= 5 && rest.starts_with(char::is_alphabetic)).then_some(parts.len())
 }
 
-/// Headings in several lines become one.
+/// Merges headings that span several lines.
 fn merge_broken(sheet: &mut Sheet) {
     let mut at = 0;
     while at + 1 < sheet.blocks.len() {

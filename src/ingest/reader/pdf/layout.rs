@@ -1,4 +1,4 @@
-//! A page as lines and tables, in the order of reading.
+//! Turns a page into lines and tables in reading order.
 
 use super::{
     aligned::{self, Part},
@@ -11,7 +11,7 @@ use super::{
 /// A line of text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Line {
-    /// In the order of reading, words parted by one blank. Code keeps its blanks.
+    /// In reading order, with single spaces between words. Code keeps its spacing.
     pub text: String,
     pub left: f32,
     pub right: f32,
@@ -19,13 +19,13 @@ pub struct Line {
     pub size: f32,
     pub bold: bool,
     pub mono: bool,
-    /// The width of the first word, which tells whether it would have fitted into the line above.
+    /// The width of the first word, to tell whether it would have fitted into the line above.
     pub first: f32,
-    /// The column that it stands in: its number on the page, and its edges.
+    /// Its column: the number on the page, and the edges.
     pub column: usize,
     pub column_left: f32,
     pub column_right: f32,
-    /// Text that stands upright on the page, not along its edge.
+    /// Whether the text is upright on the page and does not run along an edge.
     pub upright: bool,
     pub leaders: bool,
     /// Set later, for lines that turn out to be headings.
@@ -38,7 +38,7 @@ pub enum Block {
     Table { table: Table, base: f32 },
 }
 
-/// What a page says, and its size in points.
+/// The content of a page, and its size in points.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sheet {
     pub blocks: Vec<Block>,
@@ -55,7 +55,7 @@ impl Sheet {
     }
 }
 
-/// Lays a page out: its text by how most of it is turned, then text that is turned otherwise.
+/// Lays out a page: text in the main direction first, then text that is rotated differently.
 pub fn sheet(page: &Page) -> Sheet {
     let main = page.main_turn();
     let (mut width, mut height) = (page.width, page.height);
@@ -98,7 +98,7 @@ pub fn sheet(page: &Page) -> Sheet {
     sheet
 }
 
-/// The table with each cell's text in the order of reading.
+/// The table with the text of each cell in reading order.
 fn read(mut table: Table) -> Table {
     for cell in table.cells.iter_mut().flatten() {
         *cell = bidi::in_reading_order(cell);
@@ -106,7 +106,7 @@ fn read(mut table: Table) -> Table {
     table
 }
 
-/// Takes the tables with ruling lines out of the rows. A word stands in for each.
+/// Removes the ruled tables from the rows. A placeholder word marks the position of each.
 fn without_tables(mut rows: Vec<Row>, rules: &[Rule]) -> (Vec<Row>, Vec<(Table, f32)>) {
     let mut tables: Vec<(Table, f32)> = Vec::new();
     for grid in ruled::grids(rules) {
@@ -161,7 +161,7 @@ fn line(words: &[Word], column: usize, (column_left, column_right): (f32, f32)) 
     }
 }
 
-/// Letters of scripts that write no blanks between words.
+/// Letters of scripts without spaces between words.
 pub fn is_unspaced(letter: char) -> bool {
     matches!(letter, '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{3ffff}')
 }
@@ -183,7 +183,7 @@ fn joined(words: &[Word]) -> String {
     text
 }
 
-/// Code: as many blanks as there is room for.
+/// For code: as many spaces as fit into each gap.
 fn spaced(words: &[Word]) -> String {
     let mut text = String::new();
     let mut right: Option<f32> = None;
@@ -213,7 +213,7 @@ fn without_leaders(text: &str) -> String {
         .join(" ")
 }
 
-/// `Winches.....5` in two words.
+/// Splits `Winches.....5` into two words.
 fn undotted(word: &str) -> String {
     let parts = word.split("...").map(|it| it.trim_matches('.')).filter(|it| !it.is_empty());
     parts.collect::<Vec<_>>().join(" ")

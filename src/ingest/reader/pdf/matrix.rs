@@ -1,4 +1,4 @@
-//! Affine maps of the plane, as PDF writes them: `[a b c d e f]` takes (x, y) to (ax + cy + e, bx + dy + f).
+//! Affine maps of the plane in PDF notation: `[a b c d e f]` maps (x, y) to (ax + cy + e, bx + dy + f).
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Matrix(pub [f64; 6]);
@@ -28,7 +28,7 @@ impl Matrix {
         (m[0] * x + m[2] * y + m[4], m[1] * x + m[3] * y + m[5])
     }
 
-    /// The box around what becomes of this box.
+    /// The bounding box of the mapped box.
     pub fn boxed(&self, x0: f64, y0: f64, x1: f64, y1: f64) -> [f64; 4] {
         let corners = [self.point(x0, y0), self.point(x1, y0), self.point(x0, y1), self.point(x1, y1)];
         let mut found = [f64::MAX, f64::MAX, f64::MIN, f64::MIN];

@@ -1,8 +1,9 @@
-//! PDF, read by the places of its letters. Without the feature `pdf`, every PDF fails with an error that says so.
+//! Reads PDF by the positions of letters. Without the feature `pdf`, every PDF fails with an error that says so.
 //!
-//! `hayro-syntax` and `hayro-font` read the file and its fonts. What they give, letters with places, becomes text here: letters
-//! to words (`word`), rows to columns and tables (`column`, `ruled`, `aligned`), lines to headings and paragraphs (`heading`,
-//! `paragraph`). These know no library. Why it is so: docs/decisions/160-pdf-by-geometry.md.
+//! `hayro-syntax` and `hayro-font` read the file and its fonts, and yield letters with positions. This module turns
+//! letters into words (`word`), rows into columns and tables (`column`, `ruled`, `aligned`), and lines into headings
+//! and paragraphs (`heading`, `paragraph`). These files do not depend on a library. For the reasons see
+//! docs/decisions/160-pdf-by-geometry.md.
 
 #[cfg(feature = "pdf")]
 mod accent;

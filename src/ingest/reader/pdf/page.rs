@@ -1,20 +1,20 @@
-//! What a page shows, without any library: letters, ruling lines and images, each with its place.
+//! The content of a page, independent of any library: letters, ruling lines and images with their positions.
 //!
-//! Places are in points. In the frame of a page, x grows to the right and y grows downwards from the top left corner. Text that
-//! is turned by quarters has a frame of its own, in which it stands upright.
+//! Positions are in points. In the frame of a page, x grows to the right and y downwards from the top left corner. Text
+//! rotated by quarter turns has its own frame, in which it is upright.
 
 use std::rc::Rc;
 
-/// How the letters of a font look. Two letters with the same font have the same style.
+/// How the letters of a font look. Letters with the same font have the same style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
-    /// Counted in the order in which the document uses its fonts.
+    /// Numbered in the order in which the document uses its fonts.
     pub font: u16,
     pub bold: bool,
     pub mono: bool,
 }
 
-/// A letter. A ligature is as many letters as it stands for, side by side.
+/// A letter. A ligature becomes several letters side by side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Glyph {
     pub letter: char,
@@ -25,17 +25,17 @@ pub struct Glyph {
     /// The font's size as it appears on the page.
     pub size: f32,
     pub style: Style,
-    /// Whether a blank was written before it.
+    /// Whether a space was written before it.
     pub spaced: bool,
-    /// Whether it is the first letter after the content has set a place.
+    /// Whether it is the first letter after the content set a position.
     pub placed: bool,
-    /// Whether it is a further letter of a ligature.
+    /// Whether it is not the first letter of a ligature.
     pub part: bool,
-    /// Whether a blank was written after it.
+    /// Whether a space was written after it.
     pub ended: bool,
 }
 
-/// A ruling line: horizontal or vertical, from its smaller to its larger end.
+/// A horizontal or vertical ruling line, from its smaller to its larger end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
     pub x0: f32,
@@ -53,37 +53,37 @@ impl Rule {
 /// Quarter turns clockwise.
 pub type Turn = u8;
 
-/// What the content of a page comes to.
+/// The content of a page.
 #[derive(Debug, Default)]
 pub struct Page {
     pub width: f32,
     pub height: f32,
-    /// The letters by how they are turned, each in the order of the content.
+    /// The letters by rotation, each in content order.
     pub glyphs: [Vec<Glyph>; 4],
     pub rules: Vec<Rule>,
-    /// Images that cover a good part of the page, as numbers of objects.
+    /// The number of images that cover a large part of the page.
     pub images: usize,
-    /// Letters that are not blanks and came out of no text operator, by reason.
+    /// Non-blank letters that no text operator produced, by reason.
     pub lost: Lost,
 }
 
-/// Letters that were shown and cannot be read.
+/// Letters that were shown but can't be read.
 #[derive(Debug, Default, Clone)]
 pub struct Lost {
-    /// Codes that their font maps to no character.
+    /// Codes that their font does not map to a character.
     pub unmapped: usize,
-    /// The name of the first font that did so.
+    /// The name of the first such font.
     pub font: Option<Rc<str>>,
     /// Letters beyond the page's edges.
     pub outside: usize,
     /// Letters in layers that are switched off.
     pub hidden: usize,
-    /// Texts whose font is missing or damaged.
+    /// Texts with a missing or damaged font.
     pub no_font: usize,
 }
 
 impl Lost {
-    /// Why a page with text has no word, in plain words; nothing if no text was lost.
+    /// Why a page with text has no words, in plain language. None if no text was lost.
     pub fn reason(&self) -> Option<String> {
         let font = self.font.as_deref().unwrap_or("a font");
         Some(match self {
@@ -101,7 +101,8 @@ impl Lost {
 }
 
 impl Page {
-    /// Puts a point of the page into the frame of text with this turn: how far along the line, and the baseline.
+    /// Converts a point on the page to the frame of text with this rotation: the position along the line, and the
+    /// baseline.
     pub fn turned(&self, turn: Turn, x: f32, y: f32) -> (f32, f32) {
         match turn {
             0 => (x, y),
@@ -111,12 +112,12 @@ impl Page {
         }
     }
 
-    /// The turn of most letters.
+    /// The rotation of most letters.
     pub fn main_turn(&self) -> Turn {
         (0..4).max_by_key(|it| (self.glyphs[*it].len(), 4 - it)).unwrap_or(0) as Turn
     }
 
-    /// The ruling lines in the frame of text with this turn.
+    /// The ruling lines in the frame of text with this rotation.
     pub fn turned_rules(&self, turn: Turn) -> Vec<Rule> {
         let turned = |rule: &Rule| {
             let (a, b) = (self.turned(turn, rule.x0, rule.y0), self.turned(turn, rule.x1, rule.y1));
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn turned_text_stands_upright_in_its_frame() {
         let page = Page { width: 600.0, height: 800.0, ..Page::default() };
-        // Going on along the line increases the first number; the next line has the larger second one.
+        // Moving along the line increases the first number; the next line has a larger second number.
         for (turn, along, next_line) in [
             (0, (10.0, 0.0), (0.0, 12.0)),
             (1, (0.0, 10.0), (-12.0, 0.0)),

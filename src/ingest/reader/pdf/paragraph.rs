@@ -1,4 +1,4 @@
-//! Lines become paragraphs, entries of lists, code and headings, written as Markdown.
+//! Turns lines into paragraphs, list items, code and headings in Markdown.
 
 use super::{
     aligned::{is_bullet, is_mark},
@@ -10,13 +10,13 @@ use crate::ingest::reader::{
 };
 use std::collections::HashSet;
 
-/// A document's words, by which a hyphen at the end of a line is judged.
+/// The words of a document, used to judge hyphens at line ends.
 #[derive(Default)]
 pub struct Words {
     whole: HashSet<String>,
 }
 
-/// Words that are kept; a document with more has enough of them.
+/// The most words that are kept. A document with more has enough of them.
 const WORDS_MAX: usize = 400_000;
 
 impl Words {
@@ -34,7 +34,7 @@ impl Words {
         }
     }
 
-    /// Whether the two parts are one word without the hyphen between them.
+    /// Whether the two parts are one word without a hyphen.
     fn are_one(&self, head: &str, tail: &str) -> bool {
         let (head, tail) = (bare(head), bare(tail));
         let hyphened = self.whole.contains(&format!("{head}-{tail}"));
@@ -47,7 +47,7 @@ fn bare(word: &str) -> &str {
     word.trim_matches(|it: char| !it.is_alphanumeric())
 }
 
-/// Writes the pages' blocks one after the other.
+/// Writes the blocks of the pages in order.
 pub struct Writer<'w> {
     pub markdown: String,
     words: &'w Words,
@@ -58,7 +58,7 @@ impl<'w> Writer<'w> {
         Writer { markdown: String::new(), words }
     }
 
-    /// Writes one page. Gives where its text begins; nothing if it has none.
+    /// Writes one page. Returns where its text begins; None if it has none.
     pub fn page(&mut self, sheet: &Sheet) -> Option<usize> {
         let before = self.markdown.len();
         let mut start = None;
@@ -86,7 +86,7 @@ impl<'w> Writer<'w> {
         start.filter(|it| *it < self.markdown.len())
     }
 
-    /// Writes a text as it is. Gives where it begins; nothing if it is empty.
+    /// Writes a text unchanged. Returns where it begins; None if it is empty.
     pub fn text(&mut self, text: &str) -> Option<usize> {
         if text.trim().is_empty() {
             return None;
@@ -106,7 +106,7 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// Writes what begins with this line, and gives how many blocks that is.
+    /// Writes the block that begins with this line. Returns the number of lines that it used.
     fn lines(&mut self, first: &Line, blocks: &[Block]) -> usize {
         if let Some(level) = first.heading {
             self.markdown.push_str(&"#".repeat(usize::from(level)));
@@ -168,7 +168,7 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// Goes on with the paragraph in its next line.
+    /// Continues the paragraph with its next line.
     fn append(&self, text: &mut String, next: &str) {
         if text.is_empty() {
             return;
@@ -196,11 +196,11 @@ enum Join {
     New,
     /// The same paragraph.
     Space,
-    /// A new line of the same list, or of lines that were broken on purpose.
+    /// A new line in the same list, or among lines that were broken on purpose.
     Line,
 }
 
-/// The usual distance of lines in the paragraph that begins with `first`: the smallest of the next ones.
+/// The usual line distance in the paragraph that begins with `first`: the smallest distance among the next lines.
 fn pitch<'l>(first: &Line, lines: impl Iterator<Item = &'l Line>) -> f32 {
     let near: Vec<&Line> = lines.take(8).take_while(|it| it.column == first.column).collect();
     let pitches = near.windows(2).map(|it| it[1].base - it[0].base).filter(|it| *it > 0.5 * first.size);
@@ -219,7 +219,7 @@ fn join(above: &Line, line: &Line, pitch: f32) -> Join {
     if begins_entry(&line.text) || line.leaders || above.leaders || labels {
         return if wide { Join::New } else { Join::Line };
     }
-    // The first word of this line would have fitted into the one above: the line was broken on purpose.
+    // The first word of this line would have fitted into the line above, so the line was broken on purpose.
     let room = above.column_right - above.right;
     let parted = above.text.ends_with(['-', '\u{ad}', '‐']);
     let fitted = room > line.first + 1.2 * line.size && !line.text.starts_with(is_unspaced) && !parted;
@@ -251,7 +251,7 @@ fn begins_entry(text: &str) -> bool {
         .is_some_and(|it| is_mark(it.0) && it.0.len() > 1 || it.0.chars().count() == 1 && it.0.starts_with(is_bullet))
 }
 
-/// A bullet as Markdown has it.
+/// A bullet in Markdown.
 fn itemized(text: &str) -> String {
     match text.split_once(' ') {
         Some((mark, rest)) if mark.chars().count() == 1 && mark.starts_with(is_bullet) => format!("- {rest}"),
@@ -259,7 +259,7 @@ fn itemized(text: &str) -> String {
     }
 }
 
-/// Text that would be read as markup says what it is.
+/// Escapes text that would otherwise be read as markup.
 fn escaped(text: &str) -> String {
     match ["#", "```", "~~~"].iter().any(|it| text.starts_with(it)) {
         true => format!("\\{text}"),

@@ -1,4 +1,4 @@
-//! The images of a page as PNG files, for text recognition.
+//! The images of a page as PNG files, for OCR.
 
 use flate2::{Compression, write::ZlibEncoder};
 use hayro_syntax::{
@@ -7,9 +7,9 @@ use hayro_syntax::{
 };
 use std::{collections::HashSet, io::Write};
 
-/// Forms inside forms that are searched for images.
+/// How many nested forms are searched for images.
 const DEPTH_MAX: usize = 6;
-/// Images of one page: a scan has one, or some strips.
+/// The most images on one page. A scan has one image or a few strips.
 const IMAGES_MAX: usize = 64;
 
 /// An image of a page.
@@ -19,7 +19,7 @@ pub(super) struct Picture<'a> {
     pub height: u32,
 }
 
-/// The images that the page uses, in the order of their names.
+/// The images that the page uses, sorted by name.
 pub(super) fn pictures<'a>(page: &Page<'a>) -> Vec<Picture<'a>> {
     let mut found = Vec::new();
     collect(page.resources(), DEPTH_MAX, &mut HashSet::new(), &mut found);
@@ -55,17 +55,17 @@ fn collect<'a>(
     }
 }
 
-/// What a sample of an image means.
+/// The meaning of a sample in an image.
 enum Colours {
     Gray,
     Rgb,
     Cmyk,
-    /// A number of one of these colours, each red, green and blue.
+    /// An index into these colours, each with red, green and blue.
     Palette(Vec<[u8; 3]>),
 }
 
 impl Picture<'_> {
-    /// The image as a PNG file of gray or coloured pixels. The error says what is wrong with it.
+    /// The image as a PNG file with gray or coloured pixels. On error, returns the problem.
     pub fn png(&self) -> Result<Vec<u8>, String> {
         let wanted = stream::ImageDecodeParams { width: self.width, height: self.height, ..Default::default() };
         let decoded = self.stream.decoded_image(&wanted).map_err(|_| "the image cannot be decoded".to_string())?;
@@ -148,7 +148,7 @@ struct Samples<'d> {
 }
 
 impl Samples<'_> {
-    /// A byte for each gray pixel, or three for each coloured one, and whether they are coloured.
+    /// One byte per gray pixel, or three per coloured pixel, and whether the pixels are coloured.
     fn pixels(&self, colours: &Colours, inverted: bool) -> Result<(Vec<u8>, bool), String> {
         let parts = match colours {
             Colours::Gray | Colours::Palette(_) => 1,
@@ -180,7 +180,7 @@ impl Samples<'_> {
         Ok((out, rgb))
     }
 
-    /// A sample; what is missing is white. Of 16 bits, the upper 8.
+    /// A sample. Missing samples are white. For 16 bits, the upper 8 are used.
     fn sample(&self, bytes: &[u8], index: usize) -> u8 {
         match self.bits {
             16 => bytes.get(index * 2).copied().unwrap_or(255),
@@ -203,7 +203,7 @@ impl Samples<'_> {
     }
 }
 
-/// A PNG file, as RFC 2083 has it.
+/// Writes a PNG file (RFC 2083).
 fn png(width: u32, height: u32, rgb: bool, pixels: &[u8]) -> Result<Vec<u8>, String> {
     let row = width as usize * if rgb { 3 } else { 1 };
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());

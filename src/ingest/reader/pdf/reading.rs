@@ -1,4 +1,4 @@
-//! Reads a PDF page by page: its text, its bookmarks as headings, and its scanned pages by text recognition.
+//! Reads a PDF page by page: its text, its bookmarks as headings, and its scanned pages by OCR.
 
 use super::{
     bookmarks::{self, Bookmark},
@@ -18,31 +18,31 @@ use crate::{
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf, object::Dict, page::Page as PdfPage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// No book has more; a broken page count may claim billions.
+/// No book has more pages; a damaged page count may claim billions.
 const PAGES_MAX: usize = 50_000;
-/// Pages in a row that cannot be read before the rest is given up.
+/// After this many unreadable pages in a row, the rest is given up.
 const BAD_PAGES_MAX: usize = 100;
-/// The largest image given to text recognition, in pixels: a page of A3 at 600 dpi.
+/// The largest image passed to OCR, in pixels: an A3 page at 600 dpi.
 const PIXELS_MAX: u64 = 80_000_000;
-/// Arrays and dictionaries inside each other: no writer nests so deep, and the stack would not hold.
+/// The deepest nesting of arrays and dictionaries. No program writes such deep nesting, and the stack would overflow.
 const DEPTH_MAX: usize = 1000;
 
-/// What a page turned out to be.
+/// The result of reading a page.
 enum Page {
     Text(Sheet),
-    /// What text recognition found.
+    /// Text found by OCR.
     Recognized(String),
     Empty,
     Image,
-    /// Why it cannot be read.
+    /// Why it can't be read.
     Bad(String),
 }
 
-/// The pages of a document, before they are put together.
+/// The pages of a document before they are combined.
 #[derive(Default)]
 struct Pages {
     sheets: Vec<Sheet>,
-    /// What text recognition found on pages without text, by their index.
+    /// Text that OCR found on pages without text, by page index.
     recognized: Vec<(usize, String)>,
     warnings: Vec<String>,
     images: usize,
@@ -77,7 +77,7 @@ fn open(bytes: &[u8], options: &ParseOptions) -> Result<Pdf, ParseError> {
     let password = options.password.as_deref();
     let opened = |password: &str| Pdf::new_with_password(bytes.to_vec(), password);
     let protected = LoadPdfError::Decryption(DecryptionError::PasswordProtected);
-    // The empty password opens most: it is for those who may read and not change.
+    // The empty password opens most encrypted files: those that everyone may read but not change.
     let found = match (opened(""), password) {
         (Err(error), Some(password)) if error == protected => opened(password),
         (found, _) => found,
@@ -152,7 +152,7 @@ impl Pages {
         if text.trim().is_empty() { Page::Image } else { Page::Recognized(text) }
     }
 
-    /// Puts the pages together.
+    /// Combines the pages.
     fn document(&mut self, bookmarks: &[Bookmark], max_text: usize) -> Result<ParsedDocument, ParseError> {
         furniture::remove(&mut self.sheets);
         heading::mark(&mut self.sheets, bookmarks);
@@ -174,7 +174,8 @@ impl Pages {
     }
 }
 
-/// Runs the library on what may be hostile. Nothing if it panics: that page is malformed, not the whole document.
+/// Runs the library on possibly hostile input. None if it panics, which means that this page is malformed, not the
+/// whole document.
 fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }

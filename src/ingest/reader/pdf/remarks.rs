@@ -1,4 +1,4 @@
-//! Text that is drawn over a page: fields of forms, remarks and stamps. Links are no text: their words stand on the page.
+//! Text drawn over a page: form fields, annotations and stamps. Links add no text, because their words are on the page.
 
 use super::{
     matrix::Matrix,
@@ -10,14 +10,14 @@ use hayro_syntax::{
     page::{Page as PdfPage, Resources},
 };
 
-/// Remarks of one page.
+/// The most annotations on one page.
 const REMARKS_MAX: usize = 10_000;
-/// Flags of a remark: invisible, hidden, not for the screen.
+/// Flags of an annotation: invisible, hidden, not for the screen.
 const UNSEEN: u32 = 0b10_0011;
 /// The flag of a field that holds a password.
 const PASSWORD: u32 = 1 << 13;
 
-/// Runs or writes what the page's remarks show.
+/// Runs or writes the content of the page's annotations.
 pub(super) fn show<'a>(run: &mut Run<'_, 'a>, pdf: &PdfPage<'a>) {
     let Some(remarks) = pdf.raw().get::<Array<'a>>("Annots") else { return };
     for remark in remarks.iter::<Dict<'a>>().take(REMARKS_MAX) {
@@ -42,7 +42,7 @@ pub(super) fn show<'a>(run: &mut Run<'_, 'a>, pdf: &PdfPage<'a>) {
     }
 }
 
-/// What the remark looks like, in its present state.
+/// The appearance of an annotation in its current state.
 fn appearance<'a>(remark: &Dict<'a>) -> Option<Stream<'a>> {
     match remark.get::<Dict<'a>>("AP")?.get::<Object<'a>>("N")? {
         Object::Stream(form) => Some(form),
@@ -51,7 +51,8 @@ fn appearance<'a>(remark: &Dict<'a>) -> Option<Stream<'a>> {
     }
 }
 
-/// The map that fits the form's box into the remark's place, as "Algorithm: appearance streams" of ISO 32000 says.
+/// The map that fits the form's box into the annotation's rectangle, as defined by "Algorithm: appearance streams" in
+/// ISO 32000.
 fn fitted(form: &Stream<'_>, place: [f64; 4]) -> Option<Matrix> {
     let bounds = form.dict().get::<[f64; 4]>("BBox")?;
     let matrix = form_matrix(form);
@@ -61,7 +62,7 @@ fn fitted(form: &Stream<'_>, place: [f64; 4]) -> Option<Matrix> {
     Some(Matrix([sx, 0.0, 0.0, sy, place[0] - x0 * sx, place[1] - y0 * sy]).after(&matrix))
 }
 
-/// The text of a remark that has no appearance.
+/// The text of an annotation without an appearance.
 fn text(remark: &Dict<'_>, kind: &str) -> Option<String> {
     let key = match kind {
         "FreeText" => "Contents",

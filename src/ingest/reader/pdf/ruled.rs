@@ -1,13 +1,13 @@
-//! Tables with ruling lines: where lines cross, there are cells (Tabula calls this the lattice).
+//! Tables with ruling lines, where crossing lines form cells (the "lattice" method of Tabula).
 
 use super::{
     page::Rule,
     word::{Row, Word},
 };
 
-/// Lines that are this close together, in points, are one.
+/// Lines closer together than this, in points, are one line.
 const SAME: f32 = 2.5;
-/// Lines that end this close to another one meet it.
+/// A line that ends this close to another one meets it.
 const MEET: f32 = 4.0;
 /// Larger grids are drawings.
 const COLUMNS_MAX: usize = 64;
@@ -15,7 +15,7 @@ const ROWS_MAX: usize = 2000;
 /// A page with more lines is a drawing.
 const RULES_MAX: usize = 6000;
 
-/// The rows of a table, each with as many cells.
+/// The rows of a table. All have the same number of cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     pub cells: Vec<Vec<String>>,
@@ -24,15 +24,15 @@ pub struct Table {
 /// Lines that cross each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// Where its vertical lines are.
+    /// The x positions of its vertical lines.
     pub xs: Vec<f32>,
-    /// Where its horizontal lines are.
+    /// The y positions of its horizontal lines.
     pub ys: Vec<f32>,
     vertical: Vec<Rule>,
     horizontal: Vec<Rule>,
 }
 
-/// The grids that these lines make, with two columns or more.
+/// The grids formed by these lines that have at least two columns.
 pub fn grids(rules: &[Rule]) -> Vec<Grid> {
     if rules.len() > RULES_MAX {
         return Vec::new();
@@ -70,7 +70,7 @@ pub fn grids(rules: &[Rule]) -> Vec<Grid> {
     finished.filter(|it| (3..=COLUMNS_MAX).contains(&it.xs.len()) && (2..=ROWS_MAX).contains(&it.ys.len())).collect()
 }
 
-/// Joins lines that go on where another ends.
+/// Merges lines that continue where another one ends.
 fn merged(mut rules: Vec<Rule>) -> Vec<Rule> {
     let across = |rule: &Rule| if rule.is_horizontal() { rule.y0 } else { rule.x0 };
     let start = |rule: &Rule| if rule.is_horizontal() { rule.x0 } else { rule.y0 };
@@ -139,7 +139,7 @@ impl Grid {
         self.ys[self.ys.len() - 1]
     }
 
-    /// Puts the words inside of the grid into its cells. Nothing if they are no table.
+    /// Assigns the words inside the grid to its cells. None if they do not form a table.
     pub fn table(&self, rows: &[Row]) -> Option<Table> {
         let (columns, lines) = (self.xs.len() - 1, self.ys.len() - 1);
         let mut group = self.spans();
@@ -157,7 +157,7 @@ impl Grid {
         let mut table: Vec<Vec<String>> = cells.into_iter().flat_map(parted).collect();
         let filled = |row: &Vec<String>| row.iter().filter(|it| !it.is_empty()).count();
         table.retain(|it| filled(it) > 0);
-        // Columns between two lines of one border, and strips of colour, hold nothing.
+        // Columns between the two lines of one border, and coloured strips, are empty.
         let used: Vec<bool> = (0..columns).map(|column| table.iter().any(|row| !row[column].is_empty())).collect();
         for row in &mut table {
             let mut at = 0;
@@ -171,7 +171,7 @@ impl Grid {
         (sound && table.len() >= 2).then_some(Table { cells: table })
     }
 
-    /// Cells with no line between them are one, and belong to the first of them.
+    /// Cells without a line between them are merged into the first one.
     fn spans(&self) -> Vec<usize> {
         let (columns, lines) = (self.xs.len() - 1, self.ys.len() - 1);
         let mut group: Vec<usize> = (0..columns * lines).collect();
@@ -198,8 +198,8 @@ impl Grid {
     }
 }
 
-/// The cells of one row of the grid. Where each line of text has words in most cells, it is a row of its own: such tables have
-/// lines between their columns only.
+/// Splits one row of the grid. If each line of text has words in most cells, it becomes a row of its own: such tables
+/// have lines only between their columns.
 fn parted(row: Vec<Vec<(f32, String)>>) -> Vec<Vec<String>> {
     let mut bases: Vec<f32> = row.iter().flatten().map(|it| it.0).collect();
     bases.sort_by(f32::total_cmp);

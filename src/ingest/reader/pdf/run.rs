@@ -1,4 +1,4 @@
-//! What is known while the content of one page runs. Its operators are in `content` and `text`.
+//! The state while the content of one page runs. The files `content` and `text` have the operators.
 
 use super::{
     font::{Fonts, PageFont},
@@ -8,10 +8,10 @@ use super::{
 use hayro_syntax::object::{ObjectIdentifier, Stream};
 use std::{collections::HashSet, rc::Rc};
 
-/// Letters of one page.
+/// The most letters on one page.
 pub const LETTERS_MAX: usize = 2_000_000;
 
-/// What is known while the content of one page runs.
+/// The state while the content of one page runs.
 pub struct Run<'r, 'a> {
     pub fonts: &'r mut Fonts<'a>,
     pub layers_off: &'r HashSet<ObjectIdentifier>,
@@ -22,20 +22,20 @@ pub struct Run<'r, 'a> {
     pub path: Path,
     pub operators: usize,
     pub depth: usize,
-    /// The turn of the last letter.
+    /// The rotation of the last letter.
     pub turn: Turn,
 }
 
 /// A marked part of the content.
 pub struct Mark {
     pub hidden: bool,
-    /// The text that replaces what is shown.
+    /// The text that replaces the marked content.
     pub instead: Option<Instead>,
 }
 
 pub struct Instead {
     pub text: String,
-    /// Where the replaced letters are: the first one, with its right edge moved to the last one's.
+    /// The position of the replaced letters: the first letter, extended to the right edge of the last.
     pub place: Option<(Turn, Glyph)>,
 }
 
@@ -50,7 +50,7 @@ pub struct Path {
 /// The part of the graphics state that text needs.
 #[derive(Clone)]
 pub struct TextState<'a> {
-    /// From the coordinates of the content to those of the page.
+    /// Maps coordinates of the content to those of the page.
     pub page: Matrix,
     pub font: Option<Rc<PageFont<'a>>>,
     pub size: f64,
@@ -62,9 +62,9 @@ pub struct TextState<'a> {
     pub rise: f64,
     pub text: Matrix,
     pub line: Matrix,
-    /// Whether the last code shown was a blank.
+    /// Whether the last code shown was a space.
     pub spaced: bool,
-    /// Whether no letter was shown since the last place was set.
+    /// Whether no letter was shown since the last position was set.
     pub placed: bool,
 }
 
@@ -88,7 +88,7 @@ impl TextState<'_> {
 }
 
 impl<'r, 'a> Run<'r, 'a> {
-    /// Begins a page of this size, in points. `place` takes the coordinates of its content to those of the page.
+    /// Begins a page of this size in points. `place` maps coordinates of its content to those of the page.
     pub fn new(
         fonts: &'r mut Fonts<'a>,
         layers_off: &'r HashSet<ObjectIdentifier>,
@@ -109,7 +109,7 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
-    /// Whether what is shown now is in a layer that is off.
+    /// Whether the current content is in a layer that is switched off.
     pub fn is_hidden(&self) -> bool {
         self.marks.last().is_some_and(|it| it.hidden)
     }

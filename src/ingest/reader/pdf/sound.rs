@@ -1,6 +1,6 @@
-//! What is looked at before a file is read: whether its end is there, and whether it is nested beyond sense.
+//! Checks a file before it is read: whether it is complete, and not nested too deeply.
 
-/// Why the file must be truncated: its header declares a larger size, or it has no end marker.
+/// Why the file must be truncated: its header declares a larger size, or the end marker is missing.
 pub(super) fn cut_off(bytes: &[u8]) -> Option<String> {
     let has = |wanted: &[u8]| bytes.windows(wanted.len()).rev().any(|it| it == wanted);
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
@@ -24,7 +24,7 @@ pub(super) fn depth(bytes: &[u8]) -> usize {
             b'\\' if string > 0 => at += 1,
             b'(' => string += 1,
             b')' => string = string.saturating_sub(1),
-            // The end of an object closes everything: a damaged string must not hide the rest.
+            // The end of an object closes everything. A damaged string must not hide the rest.
             b'e' if rest.starts_with(b"endobj") => (depth, string) = (0, 0),
             b's' if rest.starts_with(b"stream") => {
                 (depth, string) = (0, 0);

@@ -1,6 +1,7 @@
-//! Strings of the document's structure: titles, remarks, values of fields.
+//! Strings in the document's structure: titles, annotations and field values.
 
-/// A text of the document's structure: UTF-16 or UTF-8 with a byte order mark, else about Latin-1.
+/// Decodes a string of the document's structure: UTF-16 or UTF-8 with a byte order mark, otherwise PDFDocEncoding,
+/// which is close to Latin-1.
 pub fn text_of(bytes: &[u8]) -> String {
     let units = |pair: &[u8], big: bool| match big {
         true => u16::from_be_bytes([pair[0], pair[1]]),
@@ -16,13 +17,13 @@ pub fn text_of(bytes: &[u8]) -> String {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         _ => bytes.iter().map(|it| latin(*it)).collect(),
     };
-    // An escape begins and ends the name of a language.
+    // Escape characters enclose a language code.
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_string();
     parts.skip(1).step_by(2).fold(first, |text, part| text + part)
 }
 
-/// PDFDocEncoding, where it is not Latin-1.
+/// PDFDocEncoding, where it differs from Latin-1.
 fn latin(byte: u8) -> char {
     const HIGH: [char; 33] = [
         '•', '†', '‡', '…', '—', '–', 'ƒ', '⁄', '‹', '›', '−', '‰', '„', '“', '”', '‘', '’', '‚', '™', 'ﬁ', 'ﬂ', 'Ł',

@@ -1,4 +1,4 @@
-//! The text operators: where each letter of the content stands.
+//! The text operators: the position of each letter.
 
 use super::{
     bidi,
@@ -14,11 +14,11 @@ use hayro_syntax::{
 };
 use std::rc::Rc;
 
-/// What a letter may be off the page's edge, in points.
+/// How far a letter may be beyond the page's edge, in points.
 const EDGE: f32 = 1.0;
 
 impl<'a> Run<'_, 'a> {
-    /// Takes the operators of text.
+    /// Handles text operators.
     pub fn text(&mut self, operator: Op<'_, '_>, resources: &Resources<'a>) {
         match operator {
             Op::BeginText(_) => self.place(Matrix::IDENTITY),
@@ -78,7 +78,7 @@ impl<'a> Run<'_, 'a> {
         self.advance(distance);
     }
 
-    /// Moves on by a distance in the text's coordinates, not stretched yet.
+    /// Advances by a distance in text coordinates, before stretching.
     fn advance(&mut self, distance: f64) {
         let horizontal = self.state.font.as_ref().is_none_or(|it| it.horizontal);
         let shift = match horizontal {
@@ -94,7 +94,7 @@ impl<'a> Run<'_, 'a> {
             self.page.lost.no_font += usize::from(bytes.iter().any(|it| !it.is_ascii_whitespace()));
             return;
         };
-        // The baseline of text that stands askew is that of its first letter.
+        // The baseline of skewed text is that of its first letter.
         let mut askew = None;
         let mut at = 0;
         while at < bytes.len() {
@@ -110,10 +110,10 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Notes the letters of one code, which takes up `width` along the line, in the text's coordinates.
+    /// Records the letters of one code, which takes up `width` along the line in text coordinates.
     fn letters(&mut self, font: &Rc<PageFont<'a>>, text: &str, width: f64, askew: &mut Option<Askew>) {
         if text.is_empty() {
-            // A code without a character still has a place for the text that stands in for it.
+            // A code without a character still provides a position for its replacement text.
             let place = self.glyph(font, width, askew);
             if !self.is_hidden() && !self.replaced(place, "") {
                 self.page.lost.unmapped += 1;
@@ -140,7 +140,7 @@ impl<'a> Run<'_, 'a> {
         self.state.placed = false;
     }
 
-    /// The place of the next letter, in the frame of its turn.
+    /// The position of the next letter in the frame of its rotation.
     fn glyph(&self, font: &PageFont<'_>, width: f64, askew: &mut Option<Askew>) -> Option<(Turn, Glyph)> {
         let state = &self.state;
         let all = state.page.after(&state.text);
@@ -163,7 +163,7 @@ impl<'a> Run<'_, 'a> {
             () if along.1 > 0.0 => 1,
             () => 3,
         };
-        // A negative size or stretch writes backwards: the letter stands before its start.
+        // A negative size or stretch writes backwards: the letter is before its start.
         let width = (width * scale * length) as f32;
         let (left, base) = self.page.turned(turn, start.0 as f32, start.1 as f32);
         let (left, base) = match along.0.abs().min(along.1.abs()) > 0.05 * length {
@@ -196,10 +196,10 @@ impl<'a> Run<'_, 'a> {
         glyph.left > width + EDGE || glyph.base < -EDGE || glyph.base - glyph.size > height + EDGE
     }
 
-    /// Whether another text replaces the letter. Notes the letter's place for it.
+    /// Whether another text replaces the letter. Records the letter's position for that text.
     fn replaced(&mut self, glyph: Option<(Turn, Glyph)>, text: &str) -> bool {
         let Some(instead) = self.marks.iter_mut().find_map(|it| it.instead.as_mut()) else { return false };
-        // Text that is written out already is placed better by its letters.
+        // Text that is also written out is placed better by its letters.
         if instead.place.is_none() && !instead.text.is_empty() && instead.text.trim() == text {
             return false;
         }
@@ -214,7 +214,7 @@ impl<'a> Run<'_, 'a> {
         true
     }
 
-    /// Ends marks down to `count`, and writes the texts that stand in for what they marked.
+    /// Closes marks down to `count`, and writes the texts that replace their content.
     pub fn end_marks(&mut self, count: usize) {
         while self.marks.len() > count {
             let Some(Mark { hidden, instead }) = self.marks.pop() else { return };
@@ -224,7 +224,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Spreads the letters of `text` over the place of `glyph`.
+    /// Spreads the letters of `text` over the width of `glyph`.
     pub fn push(&mut self, turn: Turn, glyph: Glyph, text: &str) {
         let count = text.chars().count();
         self.turn = turn;
@@ -237,7 +237,7 @@ impl<'a> Run<'_, 'a> {
             glyphs.push(Glyph { letter, ..glyph });
             return;
         }
-        // What stands on the page from left to right is read from right to left.
+        // The letters are placed from left to right but read from right to left.
         let backwards = text.chars().any(bidi::is_right_to_left);
         let letters: Vec<char> = if backwards { text.chars().rev().collect() } else { text.chars().collect() };
         let width = (glyph.right - glyph.left) / count as f32;
@@ -253,7 +253,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Writes a text of the document's structure into a box of the page, from its top left corner.
+    /// Writes a text of the document's structure into a box on the page, from its top left corner.
     pub fn write(&mut self, text: &str, [left, top, right, _]: [f64; 4]) {
         let lines: Vec<&str> = text.lines().collect();
         let size = 10.0;
@@ -280,7 +280,7 @@ impl<'a> Run<'_, 'a> {
     }
 }
 
-/// The first letter of a text that is turned by no quarter.
+/// The first letter of a text that is not rotated by a quarter turn.
 pub(super) struct Askew {
     start: (f64, f64),
     left: f32,
@@ -288,7 +288,7 @@ pub(super) struct Askew {
 }
 
 impl Askew {
-    /// Puts the letter on the first one's baseline, at its distance.
+    /// Puts a letter on the baseline of the first one, at its distance.
     fn place(&self, at: (f64, f64)) -> (f32, f32) {
         let (x, y) = (at.0 - self.start.0, at.1 - self.start.1);
         (self.left + (x * x + y * y).sqrt() as f32, self.base)

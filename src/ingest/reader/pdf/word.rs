@@ -1,22 +1,22 @@
-//! Letters become words, by the gaps between them.
+//! Combines letters into words by the gaps between them.
 //!
-//! Consecutive letters that touch are a run. Runs on one baseline are sorted from left to right and joined where the gap between
-//! them is no blank: less than a tenth of the size, as in poppler's TextOutputDev. Text that is set letter by letter, or spaced
-//! out, has gaps of its own; there, a blank is what is clearly wider than most of them.
+//! Consecutive letters that touch form a run. Runs on one baseline are sorted from left to right and joined if the gap
+//! between them is not a space: less than a tenth of the font size, as in poppler's TextOutputDev. Text that is
+//! positioned letter by letter, or letterspaced, has wider gaps; there, a space is a gap clearly wider than most.
 
 use super::{
     accent,
     page::{Glyph, Style},
 };
 
-/// The narrowest blank, in sizes.
+/// The narrowest space, in font sizes.
 const BLANK: f32 = 0.1;
-/// A letter that is shown again within this distance, in sizes, makes the first one bolder.
+/// A letter shown again within this distance, in font sizes, only makes the first one bolder.
 const AGAIN: f32 = 0.1;
-/// How far a letter may step back over the one before it, in sizes.
+/// How far a letter may overlap the one before it, in font sizes.
 const BACK: f32 = 0.5;
 
-/// Letters between two blanks, from left to right as they stand.
+/// Letters between two spaces, from left to right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
     pub text: String,
@@ -25,16 +25,16 @@ pub struct Word {
     pub base: f32,
     pub size: f32,
     pub style: Style,
-    /// Whether a blank was written before it.
+    /// Whether a space was written before it.
     pub spaced: bool,
-    /// The letters, counted; a table that stands in the text has none, and its number instead.
+    /// The number of letters. A table placeholder has none, and its table number instead.
     pub count: usize,
     pub table: Option<usize>,
-    /// Where the last letter begins.
+    /// The start of the last letter.
     pub last: f32,
-    /// Whether its one letter was placed by itself.
+    /// Whether it is a single letter that was positioned individually.
     pub alone: bool,
-    /// Whether a blank was written after it.
+    /// Whether a space was written after it.
     pub ended: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct Row {
 }
 
 impl Word {
-    /// Stands in the text for the table with this number.
+    /// A placeholder for the table with this number.
     pub fn of_table(number: usize, left: f32, right: f32, base: f32) -> Word {
         let text = String::new();
         let style = Style::default();
@@ -79,7 +79,7 @@ impl Row {
     }
 }
 
-/// The rows of words that these letters make, from top to bottom.
+/// The rows of words formed by these letters, from top to bottom.
 pub fn rows(glyphs: &[Glyph]) -> Vec<Row> {
     let mut runs = runs(&accent::composed(glyphs));
     runs.sort_by(|a, b| a.base.total_cmp(&b.base));
@@ -104,7 +104,7 @@ pub fn rows(glyphs: &[Glyph]) -> Vec<Row> {
     rows
 }
 
-/// Letters that follow each other without a gap, in the order of the content.
+/// Letters that follow each other without a gap, in content order.
 fn runs(glyphs: &[Glyph]) -> Vec<Word> {
     let mut runs: Vec<Word> = Vec::new();
     for (index, glyph) in glyphs.iter().enumerate() {
@@ -156,14 +156,14 @@ fn follows(run: &Word, glyph: &Glyph) -> bool {
         && glyph.left >= run.left
 }
 
-/// Puts raised and lowered small letters (powers, marks of footnotes) into the row of the word beside them.
+/// Puts raised and lowered small letters (powers, footnote marks) into the row of the word beside them.
 fn raised(rows: Vec<Row>) -> Vec<Row> {
     let mut out: Vec<Row> = Vec::with_capacity(rows.len());
     let mut pending: Vec<Word> = Vec::new();
     for mut row in rows {
         let (now, later): (Vec<Word>, Vec<Word>) =
             std::mem::take(&mut pending).into_iter().partition(|it| beside(it, &row));
-        // What belongs to no row below is a row of its own.
+        // Words that belong to no row below form a row of their own.
         for word in later {
             own_row(&mut out, word);
         }
@@ -186,7 +186,7 @@ fn raised(rows: Vec<Row>) -> Vec<Row> {
             }
             None => row.words.extend(small),
         }
-        // A row of nothing but short words may be the powers of the row below it.
+        // A row with only short words may be the powers of the row below it.
         if !has_raised && row.words.iter().all(|it| it.count <= 6) && row.words.len() <= 12 {
             pending = std::mem::take(&mut row.words);
         } else {
@@ -216,12 +216,12 @@ fn beside(word: &Word, row: &Row) -> bool {
     word.size < 0.85 * row.size && shift > -0.65 * row.size && shift < 0.4 * row.size && row.words.iter().any(near)
 }
 
-/// Joins runs of one row into words. Runs that are shown twice in one place count once.
+/// Joins the runs of one row into words. A run shown twice in one place counts once.
 fn joined(runs: Vec<Word>) -> Vec<Word> {
     let mut out: Vec<Word> = Vec::with_capacity(runs.len());
     let mut rest = &runs[..];
     while !rest.is_empty() {
-        // A stretch of runs with no wide gap between them, which may be set letter by letter.
+        // A stretch of runs without wide gaps, which may be positioned letter by letter.
         let wide = rest.windows(2).position(|it| it[1].left - it[0].right > 1.5 * it[0].size.min(it[1].size));
         let (stretch, after) = rest.split_at(wide.map_or(rest.len(), |it| it + 1));
         let blank = blank_of(stretch);
@@ -246,13 +246,13 @@ fn joined(runs: Vec<Word>) -> Vec<Word> {
     out
 }
 
-/// What a blank is in a stretch of runs.
+/// What counts as a space in a stretch of runs.
 enum Blank {
-    /// A gap of more than this many sizes.
+    /// A gap of more than this many font sizes.
     Gap(f32),
-    /// A step from one letter's start to the next one's of more than this many points.
+    /// A step of more than this many points between the starts of two letters.
     Step(f32),
-    /// Only what was written as a blank.
+    /// Only spaces that were written.
     Written,
 }
 
@@ -261,7 +261,7 @@ fn blank_of(runs: &[Word]) -> Blank {
     if runs.len() < 4 || letters > 2 * runs.len() {
         return Blank::Gap(BLANK);
     }
-    // A letter shown twice has its copy in the next run.
+    // The copy of a letter that is shown twice is in the next run.
     let mut single: Vec<&Word> = Vec::with_capacity(runs.len());
     for run in runs {
         if !single.last().is_some_and(|it| is_again(it, run)) {
@@ -300,14 +300,14 @@ fn touches(word: &Word, run: &Word, blank: &Blank) -> bool {
     narrow && !run.spaced && !word.ended && gap > -BACK * size && word.table.is_none() && run.table.is_none()
 }
 
-/// Whether the run shows the end of the word once more in the same place.
+/// Whether the run repeats the end of the word in the same place.
 fn is_again(word: &Word, run: &Word) -> bool {
     let within = AGAIN * run.size;
     let same = |left: f32| (left - run.left).abs() < within && (word.base - run.base).abs() < within;
     if word.text == run.text {
         return same(word.left);
     }
-    // A single letter, or the word's end.
+    // A single letter, or the end of the word.
     word.text.ends_with(&run.text) && (word.right - run.right).abs() < within && run.left < word.right
 }
 
@@ -315,7 +315,7 @@ fn is_again(word: &Word, run: &Word) -> bool {
 mod tests {
     use super::*;
 
-    /// Letters half as wide as they are high, placed by how far apart they are: `_` is a blank of 3 points, `|` a gap of 30.
+    /// Letters half as wide as they are high, with these gaps: `_` is a space of 3 points, `|` a gap of 30.
     pub fn set(text: &str, left: f32, base: f32, size: f32) -> Vec<Glyph> {
         let mut at = left;
         let mut glyphs = Vec::new();
