@@ -1,8 +1,8 @@
-//! Variables of the environment that are more than data: a shell or another program runs what they hold.
+//! Environment variables that are more than data, because a shell or another program runs their contents.
 
-/// Those of the special variables that are evaluated when a shell finds them in its environment.
+/// The special variables that a shell evaluates when they are in its environment.
 const SPECIAL_IN_ENV: &[&str] = &["BASH_ENV", "ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS4"];
-/// Variables whose value some program runs, or takes for options that run something.
+/// Variables whose value some program runs, or reads as options that run something.
 const RUN_BY_PROGRAMS: &[&str] = &[
     "BROWSER",
     "EDITOR",
@@ -37,7 +37,7 @@ pub(super) fn run_by_programs(name: &str) -> bool {
     RUN_BY_PROGRAMS.contains(&name)
 }
 
-/// Whether no value may be in the environment under this name.
+/// Whether no value may be put into the environment under this name.
 pub(in crate::definition) fn runs(name: &str) -> bool {
     SPECIAL_IN_ENV.contains(&name) || RUN_BY_PROGRAMS.contains(&name) || name.starts_with("BASH_FUNC_")
 }

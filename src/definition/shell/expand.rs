@@ -1,4 +1,4 @@
-//! Expansions: what follows a `$`, backquotes, and here documents, which shells read apart from the text around them.
+//! Expansions: `$`, backquotes, and here documents, which shells read separately from the surrounding text.
 
 use super::{
     frame::{DOCUMENT, Document, Frame, Letters, Place, VARIABLE},
@@ -12,7 +12,7 @@ const QUOTE: Place = ("after a quote inside `${ }`", VARIABLE);
 const DOLLAR: Place = ("after `$'`", "write the quotes without the `$`");
 
 impl Scan {
-    /// What follows a `$`, in plain text and in double quotes.
+    /// An expansion that starts with `$`, in plain text or in double quotes.
     pub fn dollar(&mut self, rest: &mut Letters<'_>) {
         self.last = '$';
         let quoted = matches!(self.frames.last(), Some(Frame::Double | Frame::Body));
@@ -67,7 +67,7 @@ impl Scan {
         }
     }
 
-    /// The value of a variable is here.
+    /// The value of a variable is inserted here.
     pub fn named(&mut self, name: &str) {
         self.script.expansion(Some(name));
         if self.computes() {
@@ -75,7 +75,7 @@ impl Scan {
         }
     }
 
-    /// `${`: which variable it names, and whether the shell computes in it or looks through it.
+    /// `${`: the variable it names, and whether the shell does arithmetic or indirection in it.
     fn braces(&mut self, rest: &mut Letters<'_>) {
         rest.next();
         self.last = '{';
@@ -90,7 +90,7 @@ impl Scan {
             None => name_of(&mut ahead),
         };
         let after = ahead.next();
-        // The keys of an array are looked up in nothing.
+        // Listing the keys of an array is not indirection.
         let is_keys = through && after == Some('[') && matches!(ahead.peek(), Some('@' | '*'));
         let through = through && !is_keys;
         let computes = through
@@ -106,14 +106,14 @@ impl Scan {
         }
         self.script.shifts |= name == "@" && after == Some(':');
         if through {
-            // It can be any word, so the worst is assumed.
+            // It can be any word, so assume the worst.
             self.script.otherwise("eval");
         }
         if through || after == Some('@') || self.computes() {
             self.script.computed_with(&name);
         }
         if !through && after != Some('@') && computes {
-            // The variable that is cut or picked from is not computed with.
+            // The variable itself is not evaluated as arithmetic, only the offset or subscript.
             name.chars().for_each(|_| _ = rest.next());
         }
         self.frames.push(Frame::Braces(computes));
@@ -124,12 +124,12 @@ impl Scan {
         self.frames.push(Frame::Substitution);
     }
 
-    /// Two parentheses open, so that two close.
+    /// Two parentheses open, so two must close.
     pub fn arithmetic(&mut self, is_command: bool) {
         self.frames.extend([Frame::Arithmetic(is_command), Frame::Arithmetic(false)]);
     }
 
-    /// `$'`: where a backslash stands in it, shells that do not know it end it elsewhere.
+    /// `$'`: if it contains a backslash, shells without this syntax end it elsewhere.
     fn dollar_quote(&mut self, rest: &mut Letters<'_>) {
         rest.next();
         self.lose(DOLLAR);
@@ -148,7 +148,7 @@ impl Scan {
         }
     }
 
-    /// A `'` in `${ }`. Between double quotes it is a letter or a quote, as the shell likes.
+    /// A `'` in `${ }`. Between double quotes, some shells read it as a letter and others as a quote.
     pub fn quote_in_braces(&mut self, rest: &mut Letters<'_>) {
         self.lose(QUOTE);
         if !self.frames.iter().any(|it| matches!(it, Frame::Double | Frame::Body)) {
@@ -161,7 +161,7 @@ impl Scan {
         }
     }
 
-    /// Commands in backquotes, which a shell reads once their backslashes are gone.
+    /// Commands in backquotes, which a shell parses after removing their backslashes.
     pub fn backquote(&mut self, rest: &mut Letters<'_>) {
         self.lose(BACKQUOTE);
         let quoted = self.frames.iter().any(|it| matches!(it, Frame::Double | Frame::Body));
@@ -192,7 +192,7 @@ impl Scan {
         self.last = 'x';
     }
 
-    /// `<<`: the document begins behind the line.
+    /// `<<`: the document begins after this line.
     pub fn document(&mut self, rest: &mut Letters<'_>) {
         let strips = rest.next_if_eq(&'-').is_some();
         let blanks = |it: &char| matches!(it, ' ' | '\t');
@@ -221,7 +221,7 @@ impl Scan {
         self.documents.push(Document { end, is_quoted, strips, depth: self.frames.len() });
     }
 
-    /// The newline before the here documents.
+    /// Reads the here documents after the newline that starts them.
     pub fn read_documents(&mut self, rest: &mut Letters<'_>) {
         for document in std::mem::take(&mut self.documents) {
             let begins = match self.frames.last() {
@@ -263,7 +263,7 @@ impl Scan {
                 self.stray(rest, DOCUMENT);
             }
             if is_end || !is_whole {
-                // A value could stand directly behind the text.
+                // A value could come directly after the text.
                 match (is_end, is_whole) {
                     (true, true) => (),
                     (true, false) => self.lose(DOCUMENT),
@@ -280,8 +280,8 @@ impl Scan {
     }
 }
 
-/// Takes the rest of a `${ }` that holds a number whatever the variable holds: its length, or what is left of it when
-/// all but digits is removed.
+/// Reads the rest of a `${ }` whose result is always a number: a length, or what is left after everything but digits is
+/// removed.
 fn counted(rest: &mut Letters<'_>) -> bool {
     let mut ahead = rest.clone();
     let is_length = ahead.next_if_eq(&'#').is_some();
@@ -299,7 +299,7 @@ fn counted(rest: &mut Letters<'_>) -> bool {
     named && is_number
 }
 
-/// Takes the name of a variable, if one is here.
+/// Reads the name of a variable, if there is one.
 fn name_of(rest: &mut Letters<'_>) -> String {
     let mut name = String::new();
     while let Some(letter) = rest.next_if(|it| it.is_ascii_alphanumeric() || *it == '_') {

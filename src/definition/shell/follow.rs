@@ -1,4 +1,4 @@
-//! Where values go: from variable to variable, into names of commands, and into texts that are run later.
+//! Follows values: from variable to variable, into command names, and into texts that are run later.
 
 use super::{
     judge::UNKNOWN,
@@ -8,10 +8,10 @@ use super::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Variables of every command that hold what others chose.
+/// Variables of every command that contain what others chose.
 const OURS: [&str; 3] = ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS"];
 
-/// So many readings of one word are looked at, and texts in texts this deep.
+/// How many readings of one word are examined, and how deeply nested texts.
 const READINGS: usize = 64;
 const DEEPEST: usize = 3;
 
@@ -21,15 +21,16 @@ enum Origin {
     /// The value's expression, if it is in the command.
     Value(String),
     Outside,
-    /// It was printed by a program that could see values.
+    /// Printed by a program that could see values.
     Printed,
 }
 
-/// The variables that can hold a value.
+/// The variables that may contain a value.
 pub(super) struct Held(BTreeMap<String, Origin>);
 
 impl Held {
-    /// `guess` counts what is only possible: that a program prints what it sees, that a text is the name of a variable.
+    /// `guess` also counts what is merely possible: that a program prints what it sees, or that a text is the name of a
+    /// variable.
     pub(super) fn new(script: &Script, variables: &[&str], guess: bool) -> Held {
         let roots = OURS.iter().chain(variables);
         let mut held: BTreeMap<String, Origin> = roots.map(|it| (it.to_string(), Origin::Outside)).collect();
@@ -57,7 +58,7 @@ impl Held {
         }
     }
 
-    /// The value in this content, or the variable that holds one, for people.
+    /// The value in this content, or the variable that contains one; for people.
     pub(super) fn named(&self, content: &Content) -> Option<String> {
         if let Some(value) = content.values.first() {
             return Some(format!("`{{{{ {value} }}}}`"));
@@ -78,7 +79,7 @@ impl Held {
 }
 
 impl Script {
-    /// Judges what is known only at the end: commands whose names are in variables, and texts that are run later.
+    /// Judges what is known only at the end: commands named by variables, and texts that are run later.
     pub(super) fn settle(&mut self, depth: usize) {
         self.settles = true;
         for (name, content) in std::mem::take(&mut self.declared) {
@@ -123,7 +124,7 @@ impl Script {
         }
     }
 
-    /// What was passed on is a command, with a `shift` also without its first words.
+    /// The passed words are a command; after a `shift`, also without the first words.
     fn settle_passed(&mut self) {
         for words in std::mem::take(&mut self.passed) {
             let last = if self.shifts { words.len() } else { words.len().min(1) };
@@ -136,7 +137,7 @@ impl Script {
     }
 
     fn settle_unnamed(&mut self, words: &[Word]) {
-        // What `"$@"` alone runs was judged where it was passed.
+        // What a lone `"$@"` runs was judged where it was passed.
         if words.len() == 1 && words[0].content.values.is_empty() && words[0].content.names == ["@"] {
             return;
         }
@@ -145,7 +146,7 @@ impl Script {
             words.iter().for_each(|it| content.add(&it.content));
             return self.run(content, "where more than can be read names a command".into(), UNKNOWN);
         };
-        // A script that sets IFS splits where it likes.
+        // A script that sets IFS splits words at these characters.
         let separators = self.texts(&Content::of("IFS")).concat();
         for text in texts {
             let word = |it: &str| match it.contains(SPOT) {
@@ -158,7 +159,7 @@ impl Script {
                 .map(word)
                 .chain(words[1..].iter().cloned())
                 .collect();
-            // Where the first word vanishes, the next one is the command.
+            // If the first word expands to nothing, the next one is the command.
             match text.is_empty() && command.first().is_some_and(Word::is_unknown) {
                 true => self.settle_unnamed(&command),
                 false => self.judge(&command),
@@ -166,7 +167,7 @@ impl Script {
         }
     }
 
-    /// Whether a variable of this name can be in this content.
+    /// Whether this content can contain a variable with this name.
     fn reaches(&self, content: &Content, name: &str) -> bool {
         self.behind(content).contains(name)
     }
@@ -184,8 +185,8 @@ impl Script {
         self.flows.extend(inner.flows);
     }
 
-    /// What a word can be, with what is written out elsewhere, with nothing or with a value in place of its expansions;
-    /// nothing, if that is too much.
+    /// The possible texts of a word, with each expansion replaced by known text, by nothing, or by a value. None if
+    /// there are too many.
     fn readings(&self, word: &Word) -> Option<Vec<String>> {
         let mut texts = self.texts(&word.content);
         texts.extend([String::new(), SPOT.to_string()]);
@@ -200,7 +201,7 @@ impl Script {
         Some(found.into_iter().collect())
     }
 
-    /// The variables that this content names, and those that they are made of.
+    /// The variables used in this content and, transitively, in their own contents.
     fn behind<'s>(&'s self, content: &'s Content) -> BTreeSet<&'s str> {
         let mut seen = BTreeSet::new();
         let mut names: Vec<&str> = content.names.iter().map(String::as_str).collect();
@@ -213,19 +214,19 @@ impl Script {
         seen
     }
 
-    /// The texts in this content and in the variables that it names.
+    /// The texts in this content and in the variables that it uses.
     fn texts(&self, content: &Content) -> Vec<String> {
         let mut texts = content.texts.clone();
         for name in self.behind(content) {
             let flows = self.flows.iter().filter(|it| it.name == name);
             let own: Vec<&str> = flows.flat_map(|it| it.content.texts.iter().map(String::as_str)).collect();
             texts.extend(own.iter().map(|it| it.to_string()));
-            // What is added stands behind what was there.
+            // Appended text comes after the existing text.
             if self.appended.contains(name) {
                 texts.extend([own.concat(), own.join(" ")]);
             }
         }
-        // Texts that are made of others, as in `c=${c}al`. More are not read anyway.
+        // Texts built from other texts, as in `c=${c}al`. More than this is not examined anyway.
         let (made, whole): (Vec<_>, Vec<_>) = texts.iter().cloned().partition(|it| it.contains(SPOT));
         for text in made.iter().take(READINGS) {
             texts.extend(whole.iter().take(READINGS).map(|it| text.replacen(SPOT, it, 1)));

@@ -1,6 +1,6 @@
-//! The place of the scanner in a command.
+//! The position of the scanner in a command.
 
-/// Where a value must not stand, and what to write instead.
+/// A place where values are refused, and what to write instead.
 pub(super) type Place = (&'static str, &'static str);
 
 pub(super) type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
@@ -8,14 +8,14 @@ pub(super) type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
 pub(super) const VARIABLE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`) and use \"$NAME\"";
 pub(super) const DOCUMENT: Place = ("after a here document (`<<`)", VARIABLE);
 
-/// Where the scanner is. Frames nest: `"$( "..." )"`.
+/// The kind of text that the scanner is in. Frames nest: `"$( "..." )"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
     Single,
     Double,
-    /// The text of a here document, which is read like one in double quotes
+    /// The text of a here document, which is read like double quotes
     Body,
-    /// `${`; true where the shell computes in it, as in `${x:n}` and `${x[n]}`.
+    /// `${`; true if the shell does arithmetic in it, as in `${x:n}` and `${x[n]}`.
     Braces(bool),
     /// `$[`, and the subscript of `x[`
     Brackets,
@@ -31,9 +31,9 @@ pub(super) enum Frame {
     Nested,
     /// `x=(`
     Array,
-    /// `@(` and its like, a pattern in a word
+    /// `@(` and similar: a pattern inside a word
     Pattern,
-    /// From `case` to `esac`: the `)` of its patterns closes nothing.
+    /// From `case` to `esac`. The `)` of its patterns closes nothing.
     Case,
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Document {
     pub end: String,
     /// Nothing in it is expanded.
     pub is_quoted: bool,
-    /// `<<-`, whose lines begin behind tabs
+    /// `<<-`, which strips leading tabs
     pub strips: bool,
-    /// How many frames were open.
+    /// The number of open frames.
     pub depth: usize,
 }

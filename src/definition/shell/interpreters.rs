@@ -1,4 +1,4 @@
-//! Other shells that a command starts: no quoting of ours holds in a text that is theirs.
+//! Other shells that a command starts. Our quoting does not protect a value inside a text that another shell parses.
 
 use super::{
     environment::runs,
@@ -10,19 +10,19 @@ use super::{
 
 const SHELLS: &[&str] =
     &["ash", "bash", "dash", "fish", "hush", "ksh", "ksh93", "lksh", "mksh", "oksh", "rbash", "sh", "yash", "zsh"];
-/// Programs that give the text behind their option `-c` to a shell.
+/// Programs that pass the text after their option `-c` to a shell.
 const WITH_TEXT: &[&str] = &["flock", "runuser", "script", "sg", "su"];
-/// Programs that start another one with their own standard input.
+/// Programs that start another program with their own standard input.
 const STARTERS: &[&str] =
     &["busybox", "chroot", "doas", "env", "nice", "nohup", "setsid", "stdbuf", "sudo", "timeout", "unshare", "xargs"];
-/// Options of `ssh` that are followed by a word of their own.
+/// Options of `ssh` that take a value.
 const SSH_OPTIONS: &str = "BbcDEeFIiJLlmOopQRSWw";
 
 const TEXT: &str = "give the value to the text as an argument: `sh -c 'cp \"$1\" /x' sh {{ item }}`";
 const REMOTE: &str = "send the value on standard input, and read it there";
 
 impl Script {
-    /// Notes what a command gives to another shell as its text.
+    /// Records the texts that a command passes to another shell.
     pub(super) fn interpreted(&mut self, words: &[Word]) {
         let words = applet(words);
         let name = base(&words[0]);
@@ -61,7 +61,7 @@ impl Script {
     }
 
     fn text(&mut self, code: &Word) {
-        // A text that is a value as a whole is meant to be run.
+        // A text that is entirely one value is meant to be run.
         let is_whole = code.text.chars().all(|it| it == SPOT);
         if !is_whole {
             self.program(&code.content);
@@ -73,11 +73,12 @@ impl Script {
         self.run(content.clone(), "in the text that another shell runs".to_string(), TEXT);
     }
 
-    /// `xargs -I % sh -c '... % ...'`: what it reads goes into the text. `before` are the words before the code's program.
+    /// `xargs -I % sh -c '... % ...'`: its input is inserted into the text. `before` has the words before the code's
+    /// program.
     pub(super) fn replaced(&mut self, before: &[Word], code: &Word) {
         for at in before.iter().enumerate().filter(|it| base(it.1) == "xargs").map(|it| it.0) {
             self.flow("@", READ);
-            // One that is known only when it runs could be any.
+            // A pattern known only at run time could be any.
             let stands = |it: &String| it.contains(SPOT) || code.text.contains(it.as_str());
             if xargs::patterns(&before[at + 1..]).iter().any(stands) {
                 self.program(&Content::of(READ));
@@ -85,7 +86,7 @@ impl Script {
         }
     }
 
-    /// `find {{ item }} -exec perl -e '... {} ...'`: what is found goes into the text.
+    /// `find {{ item }} -exec perl -e '... {} ...'`: the names that are found are inserted into the text.
     pub(super) fn filled(&mut self, before: &[Word], text: &Word) {
         if !before.iter().any(|it| base(it) == "find") || !text.text.contains("{}") {
             return;
@@ -95,7 +96,7 @@ impl Script {
         }
     }
 
-    /// All words behind the host are one text for a shell there.
+    /// All words after the host are one text for the remote shell.
     fn remote(&mut self, words: &[Word]) {
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -126,7 +127,7 @@ impl Script {
     }
 }
 
-/// `busybox NAME` is NAME.
+/// Treats `busybox NAME` as NAME.
 pub(super) fn applet(mut words: &[Word]) -> &[Word] {
     while let [first, rest @ ..] = words
         && matches!(base(first), "busybox" | "toybox")
@@ -151,7 +152,7 @@ fn base(word: &Word) -> &str {
     word.text.rsplit('/').next().unwrap_or_default()
 }
 
-/// The word behind the options, if one of them is `-c`. A shell takes no options behind other words.
+/// The word after the options, if one of them is `-c`. A shell accepts no options after other words.
 fn text_of(words: &[Word], is_shell: bool) -> Option<&Word> {
     let mut is_text = false;
     let mut rest = words.iter();

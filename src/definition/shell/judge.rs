@@ -1,4 +1,4 @@
-//! Which commands evaluate their arguments.
+//! Judges which commands evaluate their arguments.
 
 use super::{
     environment::run_by_programs,
@@ -7,7 +7,7 @@ use super::{
     word::{Content, READ, SPOT, Word, assigned, formatted, head, is_name, names_in},
 };
 
-/// Builtins that compute with an argument, or take it for code, in at least one shell.
+/// Builtins that, in at least one shell, evaluate an argument as arithmetic or code.
 const EVALUATING: &[&str] = &[
     "alias",
     "bind",
@@ -48,7 +48,7 @@ const EVALUATING: &[&str] = &[
 ];
 /// Builtins whose arguments are assignments.
 const DECLARING: &[&str] = &["declare", "export", "local", "readonly", "typeset"];
-/// Variables whose value a shell evaluates when it is set or used.
+/// Variables that a shell evaluates when they are set or used.
 const SPECIAL: &[&str] = &[
     "BASH_ENV",
     "COLUMNS",
@@ -89,7 +89,7 @@ const SPECIAL: &[&str] = &[
     "UID",
     "ZLE_RPROMPT_INDENT",
 ];
-/// Arrays in which a shell keeps what its words stand for.
+/// Arrays that change the meaning of words in a shell.
 const TABLES: &[&str] = &[
     "BASH_ALIASES",
     "BASH_CMDS",
@@ -110,7 +110,7 @@ const DECLARED: &str = "write `NAME={{ item }}` without options, or pass the val
 const FORMAT: &str = "write `printf '%s\\n' {{ item }}`";
 
 impl Script {
-    /// Notes where a command evaluates one of its words, and which variables it sets.
+    /// Records where a command evaluates one of its words, and which variables it sets.
     pub(super) fn judge(&mut self, words: &[Word]) {
         let begins = head(words).unwrap_or(words.len());
         self.before(words, begins);
@@ -124,7 +124,7 @@ impl Script {
         let name = command.text.as_str();
         match name {
             _ if command.is_unknown() => {
-                // What was read already is not read again.
+                // Text that has been read is not read again.
                 if !self.settles {
                     self.unnamed.push(words[begins..].to_vec());
                 }
@@ -159,7 +159,7 @@ impl Script {
         }
         self.interpreted(&words[begins..]);
         self.programmed(&words[begins..]);
-        // A name that is no command's goes to `command_not_found_handle`.
+        // The name of an unknown command is passed to `command_not_found_handle`.
         let mut given = all.clone();
         given.add(&command.content);
         given.texts.clear();
@@ -173,7 +173,7 @@ impl Script {
         prints::printed(self, command, arguments, all);
     }
 
-    /// What stands before the command itself: assignments and reserved words.
+    /// The words before the command: assignments and reserved words.
     fn before(&mut self, words: &[Word], begins: usize) {
         for (at, word) in words[..begins].iter().enumerate() {
             self.assignment(word);
@@ -192,7 +192,7 @@ impl Script {
         }
     }
 
-    /// What a program prints is code to `.`; a file that is named is the user's own choice.
+    /// For `.`, the output of a program is code. A named file is the user's own choice.
     fn sourced(&mut self, arguments: &[Word]) {
         let Some(file) = arguments.iter().find(|it| it.text != "--") else { return };
         let place = "in the script that `.` or `source` runs".to_string();
@@ -211,7 +211,7 @@ impl Script {
         }
     }
 
-    /// What a function or `set` is given becomes `$1`, or a command in `"$@"`.
+    /// The arguments of a function or of `set` become `$1`, or a command in `"$@"`.
     fn pass(&mut self, arguments: &[Word]) {
         let mut content = Content::default();
         for word in arguments {
@@ -244,7 +244,7 @@ impl Script {
         self.sets(name, word.with_text());
     }
 
-    /// A variable gets this value, by an assignment or by a builtin.
+    /// Records that a variable gets this value, by an assignment or a builtin.
     pub(super) fn sets(&mut self, name: &str, content: Content) {
         if SPECIAL.contains(&name) {
             let place = format!("as the value of `{name}`, which shells evaluate");
@@ -259,7 +259,7 @@ impl Script {
         self.gets(name, content);
     }
 
-    /// The command itself comes from a value: it could be `eval`, unless the value is behind a `/`.
+    /// The command name comes from a value: it could be `eval`, unless the value follows a `/`.
     fn unknown(&mut self, command: &Word, arguments: &Content) {
         let mut content = command.content.clone();
         content.values.retain(|it| !it.starts_with("params"));
@@ -273,7 +273,7 @@ impl Script {
         }
     }
 
-    /// `test` looks into the variable that is named after `-v`.
+    /// `test` evaluates the variable named after `-v`.
     fn test(&mut self, arguments: &[Word]) {
         for word in arguments {
             let place = "in `test` without quotes, where it can become operators".to_string();
@@ -313,7 +313,7 @@ impl Script {
             true => vec![true],
             false => computes(&format.text),
         };
-        // The format is used again for what is left over.
+        // The format is reused for the remaining arguments.
         let numbers = values.iter().zip(kinds.iter().cycle()).filter(|it| *it.1);
         numbers.for_each(|it| self.evaluated(it.0.content.clone(), place("as a number"), FORMAT));
     }
@@ -328,7 +328,7 @@ impl Script {
         self.sets(name.split('[').next().unwrap_or_default(), content);
     }
 
-    /// A variable that is named as `x[i]` in quotes: the shell computes with what stands in the brackets.
+    /// A variable written as `x[i]` in quotes: the shell evaluates the subscript as arithmetic.
     fn subscript(&mut self, word: &Word) {
         let Some((_, inside)) = word.text.split_once('[') else { return };
         names_in(inside).for_each(|it| self.computed_with(&it));
@@ -376,7 +376,7 @@ impl Script {
         self.later(name, arguments);
         for word in arguments {
             self.argument(name, &word.content);
-            // `let x`, and `read x` from what an earlier command prints.
+            // `let x`, and `read x` of the output of an earlier command.
             match name {
                 "let" | "integer" | "float" | "nameref" | "repeat" | "exit" | "return" | "shift" | "break"
                 | "continue" => names_in(&word.text).for_each(|it| self.computed_with(&it)),
@@ -439,7 +439,7 @@ impl Script {
     }
 }
 
-/// Of each argument that a format of `printf` asks for, whether it is a number.
+/// For each argument of a `printf` format: whether it must be a number.
 fn computes(format: &str) -> Vec<bool> {
     let mut kinds = Vec::new();
     for spec in format.replace("%%", "").split('%').skip(1) {

@@ -1,8 +1,9 @@
-//! The quoting of values in shell commands, and the places where no quoting can be safe.
+//! Quotes values in shell commands, and finds the places where quoting can't be safe.
 //!
-//! A value becomes a word in single quotes. That is one word, and nothing in it is executed, exactly where a word may
-//! begin or continue in plain shell text, and where the command does not evaluate its words a second time. `check` refuses
-//! every other place: `scan` knows quotes, comments, here documents and expressions, `judge` the commands that evaluate.
+//! A value becomes a word in single quotes. It stays one word, and nothing in it is executed, only in plain shell text
+//! where a word may begin or continue, and only if the command does not evaluate its words a second time. `check`
+//! refuses every other place: `scan` knows quotes, comments, here documents and expressions, and `judge` knows the
+//! commands that evaluate.
 
 mod environment;
 mod expand;
@@ -26,12 +27,12 @@ use scan::Scan;
 use script::Script;
 use word::Word;
 
-/// What is wrong, and what would be right.
+/// The problem, and a suggestion.
 pub type Problem = (String, &'static str);
 
-/// Refuses a command in which a value could be executed or split; says what would be right.
+/// Refuses a command in which a value could be executed or split, and suggests a correction.
 ///
-/// `variables` are those of the command's `env:` that are made of values.
+/// `variables` are those in the command's `env:` that contain values.
 pub fn check(command: &Template, variables: &[&str]) -> Result<(), Problem> {
     let mut scan = Scan::new();
     for part in command.parts() {
@@ -45,7 +46,7 @@ pub fn check(command: &Template, variables: &[&str]) -> Result<(), Problem> {
     verdict(scan.end(), variables)
 }
 
-/// Refuses a list in which a value is part of a text for a shell, as in `[sh, -c, "cp {{ item }} /x"]`.
+/// Refuses a list in which a value is part of a shell text, as in `[sh, -c, "cp {{ item }} /x"]`.
 pub fn check_list(words: &[Template], variables: &[&str]) -> Result<(), Problem> {
     let words: Vec<Word> = words.iter().map(Word::of_template).collect();
     let mut script = Script::new();

@@ -1,11 +1,11 @@
-//! What a command can print of the values that it sees: its arguments, and its environment.
+//! The values that a command can print: those in its arguments and its environment.
 
 use super::{
     script::{Flow, Script},
     word::{Content, PRINTED, RETURNED, SPOT, Word, formatted, names_in},
 };
 
-/// Commands that print nothing of their environment, unless they are asked for it in so many words.
+/// Commands that don't print their environment unless explicitly asked.
 const QUIET: &[&str] = &[
     ":",
     ".",
@@ -142,12 +142,12 @@ const QUIET: &[&str] = &[
     "zgrep",
     "zstd",
 ];
-/// Commands that print all variables when they are given none.
+/// Commands that print all variables if called without arguments.
 const LISTING: &[&str] = &["declare", "env", "export", "printenv", "readonly", "set", "typeset"];
-/// Words of programs in which the environment is looked up.
+/// Words in programs that access the environment.
 const LOOKED_UP: &[&str] = &["ENV", "ENVIRON", "environ", "environb", "getenv", "printenv"];
 
-/// Notes what this command can print.
+/// Records what this command can print.
 pub(super) fn printed(script: &mut Script, command: &Word, arguments: &[Word], all: Content) {
     let name = command.text.rsplit('/').next().unwrap_or_default();
     let mut printed = all;
@@ -165,7 +165,7 @@ pub(super) fn printed(script: &mut Script, command: &Word, arguments: &[Word], a
     } else {
         printed.names.extend(texts().filter(|it| name == "printenv" || it.starts_with("WINDLASS_")));
     }
-    // What is read or passed on later, whichever command that was: only what is certain counts.
+    // For text that is read or passed on later by an unknown command, only certain names count.
     let certain = printed.names.iter().filter(|it| *it != PRINTED).cloned().collect();
     let certain = Content { names: certain, values: printed.values.clone(), ..Content::default() };
     if !certain.is_empty() {

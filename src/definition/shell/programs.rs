@@ -1,6 +1,7 @@
-//! Programs that take a text for code and are no shells: awk, sed, perl, python and their like, and options that name a command.
+//! Programs that read a text as code but are not shells: awk, sed, perl, python and similar, and options that name a
+//! command.
 //!
-//! A value that is the whole text is run on purpose. A value that is a part of it would be read as code.
+//! A value that is the whole text is run on purpose. A value that is only part of it would be read as code.
 
 use super::{
     interpreters::applet,
@@ -8,24 +9,24 @@ use super::{
     word::{Content, READ, SPOT, Word},
 };
 
-/// Where a program takes code from.
+/// Where a program reads code from.
 struct Interpreter {
-    /// A name that ends with `*` stands for all that begin so.
+    /// A name that ends with `*` matches all names with this prefix.
     names: &'static [&'static str],
-    /// Letters of options that are followed by code, in the same word or in the next.
+    /// Letters of options that are followed by code, in the same word or the next.
     code: &'static str,
     /// Letters of options that are followed by something else; `attached` ones only in the same word.
     other: &'static str,
     attached: &'static str,
     long: &'static [&'static str],
-    /// The operands from this one on are code, unless an option in `instead` gave it.
+    /// Operands from this index on are code, unless an option in `instead` provided it.
     operand: Option<usize>,
-    /// How many operands are.
+    /// The number of operands that are code.
     operands: usize,
     instead: &'static str,
-    /// All code is joined to one text.
+    /// All code is joined into one text.
     joins: bool,
-    /// Whether it reads code from its standard input where it is given none.
+    /// Whether it reads code from standard input if none is given.
     reads: bool,
 }
 
@@ -96,11 +97,11 @@ const INTERPRETERS: &[Interpreter] = &[
     Interpreter { names: &["sqlite3"], long: &["-cmd"], operand: Some(1), operands: 99, reads: true, ..NONE },
     // Their operands are times.
     Interpreter { names: &["at", "batch"], other: "qftT", operand: Some(1), reads: true, ..NONE },
-    // All words are joined, and given to a shell.
+    // All words are joined and passed to a shell.
     Interpreter { names: &["watch"], other: "nq", operand: Some(0), operands: 99, instead: "x", joins: true, ..NONE },
 ];
 
-/// Options of which the value is a command, by the program and, for `git`, its subcommand.
+/// Options that take a command as their value, by program and, for `git`, subcommand.
 const COMMANDS: &[(&str, &[&str])] = &[
     ("tar", &["--checkpoint-action", "--to-command", "--use-compress-program", "-I", "--info-script", "-F"]),
     ("tar", &["--new-volume-script", "--rsh-command", "--rmt-command"]),
@@ -119,7 +120,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("gmake", &["--eval"]),
     ("m4", &["-D", "--define"]),
 ];
-/// Programs that start others from their arguments.
+/// Programs that start other programs given as arguments.
 const RUNNERS: &[&str] = &[
     "busybox", "chroot", "doas", "docker", "env", "find", "flock", "ionice", "kubectl", "nice", "nohup", "parallel",
     "podman", "setsid", "stdbuf", "sudo", "taskset", "time", "timeout", "unshare", "xargs",
@@ -132,7 +133,7 @@ const RECIPE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" 
 const DASHES: &str = "write `--` before the value";
 
 impl Script {
-    /// Notes what a command takes for code that is no shell's.
+    /// Records the texts that a command reads as code in a language other than shell.
     pub(super) fn programmed(&mut self, words: &[Word]) {
         let words = applet(words);
         let name = base(&words[0]).to_string();
@@ -174,7 +175,7 @@ impl Script {
         self.texts.push((text.clone(), place, CODE));
     }
 
-    /// `perl -n` and `-p` run a name that begins or ends with `|`.
+    /// `perl -n` and `-p` run a file name that begins or ends with `|`.
     fn perl_files(&mut self, words: &[Word]) {
         let flag = |letter: char| {
             let options = words.iter().filter_map(|it| it.text.strip_prefix('-'));
@@ -225,7 +226,8 @@ impl Script {
         }
     }
 
-    /// The command of `parallel` is a text for a shell; its arguments behind `:::` are quoted, unless they are the commands.
+    /// The command of `parallel` is a shell text. Its arguments after `:::` are quoted, unless they are themselves
+    /// commands.
     fn parallel(&mut self, words: &[Word]) {
         let ends = words.iter().position(|it| it.text.starts_with(":::")).unwrap_or(words.len());
         let place = || "in the command that `parallel` gives to a shell".to_string();
@@ -270,7 +272,7 @@ impl Script {
                     let place = format!("where `{name}` takes what begins with a dash for an option, and can run it");
                     self.run(word.content.clone(), place, DASHES);
                 }
-                // Behind the host and behind the command nothing is an option.
+                // After the host or the command, nothing is an option.
                 None if matches!(name, "ssh" | "env") && !word.text.contains('=') => return,
                 None => (),
             }
@@ -317,7 +319,7 @@ impl Script {
 }
 
 impl Interpreter {
-    /// The words that are code, without the option in the same word; and whether there is any, or a file of it.
+    /// The words that are code, without an option in the same word; and whether there is any code, or a file with it.
     fn texts(&self, words: &[Word]) -> (Vec<Word>, bool) {
         let (mut texts, mut operands, mut instead) = (Vec::new(), 0, false);
         let mut only_operands = false;
@@ -352,7 +354,7 @@ impl Interpreter {
                         texts.push(word.clone());
                     }
                     operands += 1;
-                    // What is behind a script is the script's.
+                    // Everything after a script belongs to the script.
                     if self.operand.is_none() {
                         break;
                     }
@@ -372,7 +374,7 @@ impl Interpreter {
         (texts, is_given)
     }
 
-    /// Reads `-abc`; whether one of them makes up for the operand.
+    /// Reads `-abc`. Returns whether one of the options replaces the operand.
     fn short<'w>(
         &self,
         options: &str,

@@ -1,6 +1,6 @@
-//! Reads a command as shells do: where quotes, substitutions and expressions begin and end.
+//! Reads a command as shells do, to find where quotes, substitutions and expressions begin and end.
 //!
-//! Words are passed on to `Script`, which judges whole commands.
+//! Words are passed to `Script`, which judges whole commands.
 
 use super::{
     frame::{DOCUMENT, Document, Frame, Letters, Place, VARIABLE},
@@ -15,23 +15,23 @@ const HASH: Place =
     ("after a `#` that shells read differently", "write a blank or a newline before the `#`, or quote it");
 const PARENTHESIS: Place = ("after a parenthesis that shells read differently", VARIABLE);
 
-/// Stands for a `)` behind which a `#` begins a comment in some shells only.
+/// Represents a `)` after which a `#` begins a comment only in some shells.
 const UNCLEAR: char = '\0';
 
 #[derive(Default)]
 pub(super) struct Scan {
     pub frames: Vec<Frame>,
-    /// The last character of plain text, a newline at the beginning; `x` behind what is part of a word.
+    /// The last character of plain text; a newline at the beginning, and `x` after part of a word.
     pub last: char,
-    /// The letters before, to find `case`.
+    /// The preceding letters, to detect `case`.
     word: String,
     pub comment: bool,
     pub escaped: bool,
-    /// From here on values are refused: where, and what to write instead.
+    /// If set, values are refused from here on: the place, and what to write instead.
     lost: Option<Place>,
-    /// From here on it is not known either which words are quoted.
+    /// If set, from here on it is also unknown which words are quoted.
     astray: Option<Place>,
-    /// What was read since then.
+    /// The text read since then.
     tail: String,
     /// The content of a `${ }`.
     pub braces: String,
@@ -45,10 +45,10 @@ impl Scan {
         Scan { last: '\n', script: Script::new(), ..Scan::default() }
     }
 
-    /// A `{{ }}` is here; the problem, if its value could be executed or split.
+    /// Handles a `{{ }}`. Returns the problem if its value could be executed or split.
     pub(super) fn value(&mut self, expression: &Expression) -> Result<(), Place> {
         self.danger().map_or(Ok(()), Err)?;
-        // A newline in it could be taken for the one before the document.
+        // A newline in the value could be taken for the one before the document.
         if !self.documents.is_empty() && is_foreign(expression) {
             return Err(DOCUMENT);
         }
@@ -58,7 +58,7 @@ impl Scan {
         Ok(())
     }
 
-    /// The whole command, once it was read.
+    /// Ends the scan and returns the commands.
     pub(super) fn end(mut self) -> Script {
         self.end_word();
         if let Some((place, hint)) = self.astray {
@@ -78,7 +78,7 @@ impl Scan {
         if let Some(Frame::Single | Frame::Double | Frame::Body) = self.frames.last() {
             return Some(("inside quotes", UNQUOTE));
         }
-        // What a `$( )` in there prints is computed with as well.
+        // The output of a `$( )` inside is also evaluated as arithmetic.
         for frame in self.frames.iter().rev() {
             match frame {
                 Frame::Braces(false) => return Some(("inside `${ }`", VARIABLE)),
@@ -104,7 +104,7 @@ impl Scan {
         self.read_inner(text);
     }
 
-    /// Reads a text that is the whole one or stands inside of it.
+    /// Reads a text that is the whole command, or part of it.
     pub fn read_inner(&mut self, text: &str) {
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
@@ -114,7 +114,7 @@ impl Scan {
                 self.read_documents(&mut letters);
             }
             if std::mem::take(&mut self.escaped) {
-                // A backslash before a newline joins the lines: what came before it still counts.
+                // A backslash before a newline joins the lines, so the state before it still applies.
                 self.last = if letter == '\n' { self.last } else { 'x' };
                 if letter != '\n' {
                     self.literal(letter, false);
@@ -136,12 +136,12 @@ impl Scan {
         }
     }
 
-    /// Whether a shell computes with the content here, so that it reads the named variables.
+    /// Whether a shell evaluates the content here as arithmetic, and thus reads the named variables.
     pub fn computes(&self) -> bool {
         self.frames.iter().any(|it| matches!(it, Frame::Arithmetic(_) | Frame::Brackets | Frame::Braces(true)))
     }
 
-    /// A letter of the word that is being read, if it is one here.
+    /// Handles a letter that may belong to the current word.
     pub fn literal(&mut self, letter: char, plain: bool) {
         match self.frames.iter().rev().find(|it| !matches!(it, Frame::Single | Frame::Double)) {
             Some(Frame::Braces(_)) => self.braces.push(letter),
@@ -222,7 +222,7 @@ impl Scan {
         self.last = letter;
     }
 
-    /// Whether an element of `x=( )` begins here, which can begin with its subscript.
+    /// Whether an element of `x=( )` begins here. It can begin with its subscript.
     fn at_element(&self, rest: &Letters<'_>) -> bool {
         let mut behind = rest.clone().skip_while(|it| *it != ']').skip(1);
         self.frames.last() == Some(&Frame::Array)
@@ -230,7 +230,7 @@ impl Scan {
             && behind.next().is_none_or(|it| matches!(it, '=' | '+' | ']'))
     }
 
-    /// Between two commands, except inside `[[ ]]` and `x=( )`.
+    /// Separates two commands, except inside `[[ ]]` and `x=( )`.
     fn separate(&mut self, letter: char, rest: &mut Letters<'_>) {
         if self.frames.last() == Some(&Frame::Array) {
             return;
@@ -302,7 +302,7 @@ impl Scan {
         }
     }
 
-    /// A `(` that is not the first of two.
+    /// A single `(`.
     fn open(&mut self, rest: &mut Letters<'_>) {
         match self.frames.last() {
             Some(Frame::Condition | Frame::Nested) => self.frames.push(Frame::Nested),
@@ -318,8 +318,8 @@ impl Scan {
                 self.frames.push(Frame::Pattern);
             }
             _ => {
-                // The name of a function comes before `()`; anything else there is a pattern of one shell or another,
-                // and where no name stands, zsh runs the function with the words behind its body.
+                // A function name comes before `()`. Anything else there is a pattern in some shell. Without a name,
+                // zsh runs the function with the words after its body.
                 match rest.peek() {
                     Some(')') if self.script.is_argument() => self.script.define(),
                     Some(')') => self.stray(rest, PARENTHESIS),
@@ -333,7 +333,8 @@ impl Scan {
         }
     }
 
-    /// Says what the parenthesis is to a `#` behind it: an operator, part of a word, or not the same in all shells.
+    /// Returns how the parenthesis affects a following `#`: as an operator, as part of a word, or differently in
+    /// different shells.
     fn close_parenthesis(&mut self) -> char {
         let computes =
             matches!(self.frames.last(), Some(Frame::Arithmetic(_) | Frame::Brackets | Frame::Array | Frame::Pattern));
@@ -374,7 +375,7 @@ impl Scan {
         }
     }
 
-    /// The patterns of a `case` end in a `)` that closes nothing, so inside `( )` the scanner would lose its place.
+    /// The patterns of a `case` end with a `)` that closes nothing, so inside `( )` the scanner would lose track.
     fn read_word(&mut self, letter: char) {
         if letter.is_ascii_alphabetic() {
             return self.word.push(letter);
@@ -390,7 +391,7 @@ impl Scan {
         self.lost.get_or_insert(why);
     }
 
-    /// Shells read the rest differently, so that what it names is refused, too.
+    /// Shells read the rest differently, so values named there are refused as well.
     pub fn stray(&mut self, rest: &Letters<'_>, why: Place) {
         self.lose(why);
         self.astray.get_or_insert(why);
@@ -398,7 +399,7 @@ impl Scan {
         self.tail.extend(rest.clone());
     }
 
-    /// Reads a text inside of the whole one, which must end where it began.
+    /// Reads a nested text, which must end in the frame in which it began.
     pub fn nest(&mut self, frame: Frame, text: &str, rest: &Letters<'_>, why: Place) {
         let (depth, astray) = (self.frames.len(), self.astray.is_some());
         self.frames.push(frame);

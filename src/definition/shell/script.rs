@@ -1,5 +1,5 @@
-//! The commands of a script, as far as it must be known what they do with a value: which of them evaluate a word again
-//! although it was quoted, and into which variables a value flows.
+//! The commands of a script, as far as they affect values: which of them evaluate a quoted word again, and into which
+//! variables a value flows.
 //!
 //! Found by trying every builtin of dash, bash, busybox, zsh and mksh with words such as `a[$(command)]`.
 
@@ -10,17 +10,17 @@ use std::collections::BTreeSet;
 pub(super) const COMPUTE: &str =
     "shells run the content of a value here; compute with `expr` or `awk`, which get it only as an argument";
 
-/// A place whose content shells evaluate.
+/// A place whose content a shell evaluates.
 #[derive(Debug)]
 pub(super) struct Use {
     pub content: Content,
     pub place: String,
     pub hint: &'static str,
-    /// It is run as it is, so the output of programs there is meant to be code.
+    /// It is run directly, so the output of programs there is meant to be code.
     pub code: bool,
 }
 
-/// A variable, and what it is made of.
+/// A variable and its contents.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub name: String,
@@ -34,7 +34,7 @@ struct Command {
     redirect: Option<Redirect>,
 }
 
-/// What the next word is to a redirection.
+/// The role of the next word in a redirection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Redirect {
     File,
@@ -47,21 +47,21 @@ pub(super) enum Redirect {
 /// What the commands of a list may print.
 #[derive(Debug, Default)]
 struct Given {
-    /// By the pipelines that have ended.
+    /// Printed by pipelines that have ended.
     ended: Content,
     pipeline: Content,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// One for the script, and one for each `$( )` and `( )` that is open.
+    /// One for the script, and one for each open `$( )` and `( )`.
     open: Vec<Command>,
-    /// What the commands of each of them are given, and might print.
+    /// What the commands in each of them receive and might print.
     given: Vec<Given>,
     pub uses: Vec<Use>,
     pub flows: Vec<Flow>,
     computed: String,
-    /// The output of the command that is judged goes to another.
+    /// The output of the current command is piped to another.
     pub piped: bool,
     pub functions: BTreeSet<String>,
     pub aliases: BTreeSet<String>,
@@ -71,23 +71,23 @@ pub(super) struct Script {
     pub appended: BTreeSet<String>,
     /// Assignments by builtins such as `export`, which evaluate the value if the variable is an array.
     pub declared: Vec<(String, Content)>,
-    /// All was read, and what is judged now are readings of it.
+    /// Everything was read, and possible readings of it are being judged.
     pub settles: bool,
-    /// A `shift` or its like makes `"$@"` begin elsewhere.
+    /// A `shift` or similar moves the start of `"$@"`.
     pub shifts: bool,
     /// The next `{` opens the body of a function.
     pub defines: bool,
-    /// Of each `{` that is open, whether it is the body of a function.
+    /// For each open `{`: whether it is the body of a function.
     pub bodies: Vec<bool>,
-    /// Commands whose name is known only when all assignments are.
+    /// Commands whose names are known only after all assignments.
     pub unnamed: Vec<Vec<Word>>,
-    /// What functions and `set` are given, which `"$@"` would run.
+    /// The arguments of functions and `set`, which `"$@"` would run.
     pub passed: Vec<Vec<Word>>,
     /// Texts that another shell runs.
     pub programs: Vec<Word>,
-    /// Code of other programs, where it stands, and what to do instead.
+    /// Code of other programs: the text, its place, and what to do instead.
     pub texts: Vec<(Word, String, &'static str)>,
-    /// Texts that are run later, such as that of `trap`; true for what is expanded only, as `PS4` is.
+    /// Texts that are run later, such as that of `trap`. True for texts that are only expanded, such as `PS4`.
     pub codes: Vec<(Word, bool)>,
 }
 
@@ -117,7 +117,7 @@ impl Script {
         }
     }
 
-    /// A quote opens, so that there is a word, even an empty one.
+    /// A quote opens, which starts a word even if it is empty.
     pub fn quoted(&mut self) {
         self.word();
     }
@@ -130,14 +130,14 @@ impl Script {
         }
     }
 
-    /// A variable's value, or something else that only the shell knows.
+    /// The value of a variable, or something else known only to the shell.
     pub fn expansion(&mut self, name: Option<&str>) {
         let word = self.word();
         word.text.push(SPOT);
         word.content.names.extend(name.map(str::to_string));
     }
 
-    /// What was expanded last becomes words of its own.
+    /// The last expansion becomes separate words.
     pub fn spread(&mut self) {
         let word = self.word();
         word.spread.names.extend(word.content.names.last().cloned());
@@ -156,14 +156,14 @@ impl Script {
         self.arrays.extend(name);
     }
 
-    /// Whether a `(` behind the word so far begins a pattern, as in `@(a|b)`.
+    /// Whether a `(` after the current word begins a pattern, as in `@(a|b)`.
     pub fn is_pattern(&self) -> bool {
         let Some(command) = self.open.last() else { return false };
         let Some(word) = &command.word else { return false };
         word.text.ends_with(['@', '!', '+', '*', '?']) && !(word.text == "!" && head(&command.words).is_none())
     }
 
-    /// What nobody knows how shells read: what it names is refused.
+    /// Shells may read this text in unknown ways, so values named in it are refused.
     pub fn unread(&mut self, text: &str, place: &str, hint: &'static str) {
         let mut content = Content::default();
         content.names.extend(names_in(text));
@@ -184,7 +184,7 @@ impl Script {
         self.word().process = true;
     }
 
-    /// The last word is the name of a function, whose body follows.
+    /// The last word is the name of a function, and its body follows.
     pub fn define(&mut self) {
         self.end_word();
         let words = std::mem::take(&mut self.command().words);
@@ -199,7 +199,7 @@ impl Script {
         }
     }
 
-    /// A letter where the shell computes: the names there are variables, with and without `$`.
+    /// A letter in an arithmetic context: names there are variables, with or without `$`.
     pub fn computed(&mut self, letter: Option<char>) {
         match letter.filter(|it| it.is_ascii_alphanumeric() || *it == '_') {
             Some(letter) => self.computed.push(letter),
@@ -222,7 +222,7 @@ impl Script {
         }
     }
 
-    /// Like `evaluated`, where a whole command can stand.
+    /// Like `evaluated`, for a place where a whole command is allowed.
     pub fn run(&mut self, content: Content, place: String, hint: &'static str) {
         if !content.is_empty() {
             self.uses.push(Use { content, place, hint, code: true });
@@ -255,7 +255,7 @@ impl Script {
         word.is_some_and(|it| it.text.ends_with('=') && assigned(it).is_some())
     }
 
-    /// Whether a command has begun, so that what comes now is one of its words.
+    /// Whether a command has begun, so that the next text is one of its words.
     pub fn is_argument(&self) -> bool {
         let Some(command) = self.open.last() else { return false };
         let head = head(&command.words).map(|at| command.words[at].text.as_str());
@@ -267,12 +267,12 @@ impl Script {
         self.open.last().is_some_and(|it| head(&it.words) == it.words.len().checked_sub(1))
     }
 
-    /// Whether nothing but reserved words stands before the last word.
+    /// Whether only reserved words precede the last word.
     pub fn before_head(&self) -> bool {
         self.open.last().is_some_and(|it| head(&it.words).is_none())
     }
 
-    /// Ends a word; its text, if it is one of a command and written out without quotes.
+    /// Ends a word. Returns its text if it is part of a command and unquoted.
     pub fn end_word(&mut self) -> Option<&str> {
         let command = self.command();
         let word = command.word.take()?;
@@ -284,7 +284,7 @@ impl Script {
                 return None;
             }
             Some(redirect) => {
-                // The environment is a file, too.
+                // This file contains the environment.
                 if word.text.starts_with("/proc/") && word.text.ends_with("/environ") {
                     self.flow(READ, "WINDLASS_ITEM");
                     let given = self.given.last_mut();
@@ -304,7 +304,7 @@ impl Script {
         (last.plain == last.text.len()).then_some(last.text.as_str())
     }
 
-    /// A redirection begins. A number before it is the descriptor.
+    /// A redirection begins. A preceding number is the descriptor.
     pub fn redirect(&mut self, kind: Redirect) {
         let command = self.command();
         let number = |it: &Word| {
@@ -318,7 +318,7 @@ impl Script {
         self.command().redirect = Some(kind);
     }
 
-    /// Ends a command; true where its output goes to the next one.
+    /// Ends a command. `piped`: its output goes to the next one.
     pub fn end_command(&mut self, piped: bool) {
         self.end_word();
         let words = std::mem::take(&mut self.command().words);
@@ -336,7 +336,7 @@ impl Script {
         }
     }
 
-    /// `]]`: some of its operators compute.
+    /// `]]`: some operators of the condition do arithmetic.
     pub fn end_condition(&mut self) {
         let words = std::mem::take(&mut self.command().words);
         for (at, word) in words.iter().enumerate() {
@@ -390,7 +390,7 @@ impl Script {
         }
     }
 
-    /// Notes what a command can print, and that what is read from it is made of that, too.
+    /// Records what a command can print, so that text read from it counts as made of that.
     pub fn give(&mut self, content: &Content) {
         if let Some(given) = self.given.last_mut() {
             given.pipeline.add(content);
@@ -404,7 +404,7 @@ impl Script {
     }
 }
 
-/// Whether all that a command prints is a number, whatever it reads.
+/// Whether everything that a command prints is a number, whatever its input.
 fn counts(words: &[Word]) -> bool {
     let Some(at) = head(words) else { return false };
     let (options, others): (Vec<&Word>, Vec<&Word>) = words[at + 1..].iter().partition(|it| it.text.starts_with('-'));

@@ -120,7 +120,7 @@ fn texts_that_shells_read_apart_are_read_as_they_do() {
     }
 }
 
-/// A command, and a part of what is said of it.
+/// A command, and part of the expected message.
 const DANGEROUS: &[(&str, &str)] = &[
     ("echo \"{{ item }}\"", "inside quotes"),
     ("echo '{{ item }}'", "inside quotes"),

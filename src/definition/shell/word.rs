@@ -1,22 +1,22 @@
-//! Words of a script, and what they are made of.
+//! Words of a script and their contents.
 
 use crate::definition::{
     expression::Expression,
     template::{Part, Template},
 };
 
-/// The values and the variables that a word is made of.
+/// The values and variables that a word contains.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Content {
-    /// Expressions of `{{ }}` whose values come from outside.
+    /// `{{ }}` expressions with values from outside.
     pub values: Vec<String>,
     pub names: Vec<String>,
-    /// What is written out, where that may be the name of a command or of a variable.
+    /// Literal texts that may be the name of a command or variable.
     pub texts: Vec<String>,
 }
 
 impl Content {
-    /// What a variable of this name holds.
+    /// The content of the variable with this name.
     pub fn of(name: &str) -> Content {
         Content { names: vec![name.to_string()], ..Content::default() }
     }
@@ -34,30 +34,30 @@ impl Content {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Word {
-    /// Without quotes; `SPOT` stands for each value and each expansion.
+    /// Without quotes; `SPOT` replaces each value and each expansion.
     pub text: String,
-    /// How much of the beginning is written out without quotes.
+    /// The length of the unquoted literal prefix.
     pub plain: usize,
     pub content: Content,
     /// It is a `name=( )`.
     pub is_array: bool,
-    /// What a shell makes several words of, or none.
+    /// The part that a shell splits into any number of words.
     pub spread: Content,
     /// It is a `<( )`.
     pub process: bool,
 }
 
-/// Stands for what is known only when the command runs.
+/// Replaces what is known only at run time.
 pub(super) const SPOT: char = '\0';
 
-/// Names of what no variable holds: what `read` can take from a pipe or a here document, what functions print, and what
-/// a program prints that can see the values of its environment.
+/// Pseudo-variables: what `read` can take from a pipe or here document, what functions print, and what is printed by a
+/// program that can see values in its environment.
 pub(super) const READ: &str = "|";
 pub(super) const RETURNED: &str = "()";
 pub(super) const PRINTED: &str = "$()";
 
 impl Word {
-    /// A word that no shell reads.
+    /// A word that is not parsed by a shell.
     pub fn of_template(template: &Template) -> Word {
         let mut word = Word::default();
         for part in template.parts() {
@@ -74,7 +74,7 @@ impl Word {
         word
     }
 
-    /// Its content, with its text or what is assigned by it, as far as that is written out.
+    /// Its content together with its literal text, or the literal text that it assigns.
     pub fn with_text(&self) -> Content {
         let mut content = self.content.clone();
         let text = match self.text.split_once('=') {
@@ -92,22 +92,22 @@ impl Word {
         Word { text: text.to_string(), plain: text.len(), ..Word::default() }
     }
 
-    /// What an expansion became: no reserved word and no assignment.
+    /// The result of an expansion, which is never a reserved word or an assignment.
     pub fn expanded(text: &str) -> Word {
         Word { text: text.to_string(), ..Word::default() }
     }
 
-    /// Whether it is known only when the command runs what the word begins with.
+    /// Whether the beginning of the word is known only at run time.
     pub fn is_open(&self) -> bool {
         self.text.starts_with(SPOT)
     }
 
-    /// Whether it is known only then which command the word names.
+    /// Whether the command that it names is known only at run time.
     pub fn is_unknown(&self) -> bool {
         self.text.contains(SPOT) || self.is_expanded()
     }
 
-    /// Whether `{a,b}` becomes several words.
+    /// Whether it contains a `{a,b}`, which becomes several words.
     pub fn is_expanded(&self) -> bool {
         self.text.starts_with('{') && (self.text.contains(',') || self.text.contains(".."))
     }
@@ -117,7 +117,7 @@ impl Word {
     }
 }
 
-/// Whether another person could have chosen the value. Our own names, numbers and paths are no code.
+/// Whether another person could have chosen the value. Our own names, numbers and paths can't be code.
 pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
     match expression {
         Expression::Item(_) | Expression::Params(_) | Expression::InputValue(..) | Expression::Env(_) => true,
@@ -127,18 +127,18 @@ pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
         | Expression::InputChildren(_)
         | Expression::Literal(_) => false,
         Expression::Group | Expression::Run | Expression::Step => false,
-        // Reasons quote what commands printed, and names are chosen by users.
+        // Reasons quote the output of commands, and users choose names.
         Expression::GroupFact(_) => true,
         Expression::Attempt | Expression::Token | Expression::Event => false,
     }
 }
 
-/// What `printf` makes of a format.
+/// The text that `printf` makes from a format.
 pub(super) fn formatted(text: &str) -> String {
     ["%s", "%b", "%q", "%d"].iter().fold(text.to_string(), |text, it| text.replace(it, "\0"))
 }
 
-/// The names in a text, of variables or of anything else.
+/// The names in a text, of variables or anything else.
 pub(super) fn names_in(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|it: char| !(it.is_ascii_alphanumeric() || it == '_')).filter(|it| is_name(it)).map(str::to_string)
 }
@@ -157,7 +157,8 @@ pub(super) fn assigned(word: &Word) -> Option<&str> {
     is_name(name).then_some(name)
 }
 
-/// The word that says what a command does: behind assignments, reserved words and what only starts another command.
+/// The word that determines what a command does: after assignments, reserved words, and programs that only start
+/// another command.
 pub(super) fn head(words: &[Word]) -> Option<usize> {
     const RESERVED: &[&str] = &[
         "if",
@@ -187,7 +188,7 @@ pub(super) fn head(words: &[Word]) -> Option<usize> {
             "time" if word.is_plain() => 1 + options(at + 1),
             "function" if word.is_plain() => 2,
             text if word.is_plain() && RESERVED.contains(&text) => 1,
-            // With `-v` it only looks for the command.
+            // With `-v` it only looks up the command.
             "command" if words.get(at + 1).is_some_and(|it| matches!(it.text.as_str(), "-v" | "-V")) => return None,
             "exec" if words.get(at + 1).is_some_and(|it| it.text == "-a") => 3,
             "command" | "builtin" | "exec" => 1 + options(at + 1),

@@ -1,10 +1,10 @@
-//! The options of `xargs` that put what it reads into the words of its command.
+//! The options of `xargs` that insert its input into the words of its command.
 
 use super::word::Word;
 
-/// Letters of options that are followed by a value, in the same word or in the next: GNU, busybox and BSD.
+/// Letters of options that take a value, in the same word or the next: GNU, busybox and BSD.
 const VALUED: &str = "adEILnPsJRS";
-/// Letters of options whose value stands in the same word, or nowhere.
+/// Letters of options that take a value only in the same word.
 const ATTACHED: &str = "eil";
 const LONG: &[&str] = &[
     "arg-file",
@@ -27,16 +27,16 @@ const LONG: &[&str] = &[
     "version",
 ];
 const LONG_VALUED: &[&str] = &["arg-file", "delimiter", "max-args", "max-chars", "max-procs", "process-slot-var"];
-/// What is replaced where an option names nothing.
+/// The default text that is replaced.
 const BRACES: &str = "{}";
 
-/// The texts that stand for what is read, by the words behind `xargs`.
+/// The texts that are replaced by input, from the words after `xargs`.
 pub(super) fn patterns(words: &[Word]) -> Vec<String> {
     let mut patterns = Vec::new();
     let mut words = words.iter().map(|it| it.text.as_str());
     while let Some(word) = words.next() {
         match word.strip_prefix('-') {
-            // Its command begins.
+            // The command begins here.
             None | Some("" | "-") => break,
             Some(long) if long.starts_with('-') => {
                 let (name, value) = long[1..].split_once('=').map_or((&long[1..], None), |it| (it.0, Some(it.1)));

@@ -1,4 +1,4 @@
-//! Values in the code of programs that are no shells, and in options that name a command.
+//! Values in code of programs that are not shells, and in options that name a command.
 
 use super::refused;
 
