@@ -3,7 +3,7 @@
 use super::{
     Error, Result, checker,
     fillable_disk::FillableDisk,
-    gather::gather,
+    gather::{gather, leftovers},
     home::Site,
     nemesis::{Act, Nemesis},
     plan::{Drill, Progress},
@@ -141,12 +141,13 @@ fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option
     }
     let engine = site.engine(0)?;
     schedule::pause(&engine)?;
-    wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, processes)?);
+    wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, processes, || Ok(true))?);
     if !processes.dismiss(Role::Worker, Instant::now() + GOODBYE)? {
         wrong.push("a worker did not stop on request".to_string());
     }
     processes.tend(true)?;
-    wrong.extend(wait_for_end(&engine, 1, GOODBYE, processes)?);
+    // It cleans up after it has registered.
+    wrong.extend(wait_for_end(&engine, 1, GOODBYE, processes, || Ok(leftovers(site)?.is_empty()))?);
     processes.dismiss(Role::Worker, Instant::now() + GOODBYE)?;
     // The remaining ones have been killed and only need to be collected.
     while processes.living(Role::Worker) + processes.living(Role::Client) > 0 {
@@ -157,12 +158,13 @@ fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option
     Ok((!wrong.is_empty()).then(|| wrong.join("; ")))
 }
 
-/// Waits, with this many workers, until nothing is left to do. If nothing happens any more, returns what is left.
+/// Waits, with this many workers, until nothing is left to do and `is_clean` says so. If nothing happens any more, returns what is left.
 fn wait_for_end(
     engine: &Engine,
     workers: usize,
     patience: Duration,
     processes: &mut Processes,
+    is_clean: impl Fn() -> Result<bool>,
 ) -> Result<Option<String>> {
     let begun = Instant::now();
     let mut newest = (Cursor::default(), begun);
@@ -175,8 +177,8 @@ fn wait_for_end(
             let idle = idle::is_idle(tx, Scope::Everything)? && audit::unsealed(tx)?.is_empty();
             Ok((idle, worker::list(tx)?.len(), event::newest(tx)?))
         })?;
-        // A worker that has just registered still has to clean up, and dead workers must disappear from the list.
-        if idle && registered == workers {
+        // Dead workers must disappear from the list.
+        if idle && registered == workers && is_clean()? {
             return Ok(None);
         }
         if cursor != newest.0 {

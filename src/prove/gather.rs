@@ -81,7 +81,7 @@ fn verify(engine: &Engine) -> Result<(usize, Vec<String>)> {
 }
 
 /// Temporary files and work directories.
-fn leftovers(site: &Site) -> Result<Vec<String>> {
+pub(super) fn leftovers(site: &Site) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (dir, all) in [(site.home().join("artifacts"), false), (site.home().join("tmp"), true)] {
         for name in names(&dir)? {
