@@ -42,15 +42,60 @@ fn three_workers_run_no_more_than_there_is_at_a_time() {
     for worker in workers {
         assert_eq!(worker.end(Duration::from_secs(120)).code, 0);
     }
+    assert_eq!(side_by_side(&place), (36, 2), "two at a time");
+    assert_eq!(resource(&place, "slot")["held"], 0);
+    place.assert_sound();
+}
+
+/// What a command logs: how many lines there are, and how many commands ran at the same time.
+fn side_by_side(place: &Place) -> (usize, i64) {
     let log = fs::read_to_string(place.path().join("log")).unwrap();
     let (mut now, mut most) = (0, 0);
     for line in log.lines() {
         now += if line == "+" { 1 } else { -1 };
         most = most.max(now);
     }
-    assert_eq!((log.lines().count(), most), (36, 2), "two at a time: {log}");
-    assert_eq!(resource(&place, "slot")["held"], 0);
-    place.assert_sound();
+    (log.lines().count(), most)
+}
+
+#[test]
+fn the_capacity_of_a_workflow_holds_for_what_its_steps_start() {
+    // It ends only if three have been at work at the same time.
+    let run = "resources: { slot: 1 }, run: 'echo + >> log; until [ $(grep -c + log) -ge 3 ]; do sleep 0.02; done; sleep 0.05; echo - >> log'";
+    let each = "for_each: '[1, 2, 3, 4, 5, 6, 7, 8]'";
+    let inner = format!("id: inner\nsteps: [{{ name: a, {run} }}]\n");
+    for (what, capacity, step, most) in [
+        ("a list", 3, format!("{each}, {run}"), 3),
+        ("a workflow for each", 3, format!("{each}, workflow: {{ id: i, steps: [{{ name: a, {run} }}] }}"), 3),
+        ("a file for each", 3, format!("{each}, workflow: inner.yaml"), 3),
+        (
+            "its own",
+            1,
+            format!("{each}, workflow: {{ id: i, capacity: {{ slot: 4 }}, steps: [{{ name: a, {run} }}] }}"),
+            4,
+        ),
+        (
+            "two levels",
+            3,
+            format!("{each}, workflow: {{ id: i, steps: [{{ name: b, for_each: '[1, 2]', {run} }}] }}"),
+            3,
+        ),
+    ] {
+        let place = Place::new();
+        place.write("inner.yaml", &inner);
+        place.write(
+            "flow.yaml",
+            &format!("id: flow\ncapacity: {{ 'sl*': {capacity} }}\nsteps: [{{ name: s, {step} }}]\n"),
+        );
+        place.ok(&["run", "flow.yaml", "--pool", "*=6"]);
+        let (lines, found) = side_by_side(&place);
+        assert_eq!((lines % 16, found), (0, most), "{what}");
+        assert_eq!(
+            (&resource(&place, "slot")["held"], &resource(&place, "slot")["capacity"]),
+            (&0.into(), &most.into())
+        );
+        place.assert_sound();
+    }
 }
 
 #[test]

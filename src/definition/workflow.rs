@@ -278,6 +278,18 @@ impl Definition {
         })
     }
 
+    /// Its capacities hold for what its steps start, and for the steps that run after all of its runs, unless these say otherwise.
+    pub(super) fn share_capacity(&mut self) {
+        let started = self.steps.iter_mut().filter_map(|it| match &mut it.action {
+            Action::Children(children) => Some(&mut children.workflow),
+            _ => None,
+        });
+        for inner in started.chain(self.collect.as_deref_mut()) {
+            inner.capacity.add(&self.capacity);
+            inner.share_capacity();
+        }
+    }
+
     /// Adds a step that needs no other step.
     pub(super) fn add_step(&mut self, step: StepDefinition) {
         self.steps.push(step);

@@ -118,6 +118,12 @@ impl CapacityOf {
         fitting.max_by_key(|it| it.0.len()).map(|it| it.1)
     }
 
+    /// Adds what another one says of resources of which this one says nothing.
+    pub fn add(&mut self, other: &CapacityOf) {
+        let new: Vec<_> = other.0.iter().filter(|it| self.get(it.0).is_none()).collect();
+        self.0.extend(new.into_iter().map(|(name, units)| (name.clone(), *units)));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -126,6 +132,21 @@ impl CapacityOf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_here_outranks_what_is_added() {
+        let of = |all: &[(&str, i64)]| CapacityOf(all.iter().map(|it| (it.0.to_string(), it.1)).collect());
+        for (own, other, both) in [
+            (of(&[]), of(&[("gpu", 2), ("api:*", 4)]), of(&[("gpu", 2), ("api:*", 4)])),
+            (of(&[("gpu", 1)]), of(&[("gpu", 2), ("cpu", 3)]), of(&[("gpu", 1), ("cpu", 3)])),
+            (of(&[("api:*", 1)]), of(&[("api:x", 2), ("api:y*", 3), ("a*", 4)]), of(&[("api:*", 1), ("a*", 4)])),
+            (of(&[("api:x", 1)]), of(&[("api:*", 2)]), of(&[("api:x", 1), ("api:*", 2)])),
+        ] {
+            let mut found = own.clone();
+            found.add(&other);
+            assert_eq!(found.0, both.0, "{own:?} and {other:?}");
+        }
+    }
 
     #[test]
     fn units_are_numbers_or_sizes() {

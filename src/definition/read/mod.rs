@@ -231,6 +231,7 @@ impl Reader<'_> {
             definition.alerts = reader.source.bool(node, "alerts")?;
         }
         definition.capacity = reader.capacity(&fields)?;
+        definition.share_capacity();
         Ok(WorkflowFile {
             definition,
             schedule: reader.schedule(&fields)?,
