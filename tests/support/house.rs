@@ -154,7 +154,7 @@ impl Book {
         self.build_taking(store, shape, items, keys, &[], change)
     }
 
-    fn build_taking(
+    pub fn build_taking(
         &self,
         store: &Store,
         shape: &Shape,
@@ -166,24 +166,7 @@ impl Book {
         let shape = shape.clone();
         let steps = shape.steps.len() as i64;
         let definition = store.write(move |tx| definition::intern(tx, &new_definition(&shape)))?;
-        let mut new = group::NewGroup {
-            definition,
-            name: "test".into(),
-            params: "{}".into(),
-            directory: "/".into(),
-            file: String::new(),
-            concurrency: None,
-            priority: 0,
-            weight: 1,
-            force: false,
-            scoped: false,
-            key: None,
-            builder: identity(),
-            of_batch: None,
-            alerts: None,
-            child: None,
-            collect: None,
-        };
+        let mut new = new_group(definition);
         change(&mut new);
         let id = match store.write(move |tx| group::create(tx, &new))? {
             group::Created::New(id) => id,
@@ -402,6 +385,28 @@ pub fn identity() -> ProcessIdentity {
         boot_id: "boot".into(),
         pid_namespace: None,
         time_namespace: None,
+    }
+}
+
+/// A group of a definition, with nothing special.
+pub fn new_group(definition: windlass::model::DefinitionId) -> group::NewGroup {
+    group::NewGroup {
+        definition,
+        name: "test".into(),
+        params: "{}".into(),
+        directory: "/".into(),
+        file: String::new(),
+        concurrency: None,
+        priority: 0,
+        weight: 1,
+        force: false,
+        scoped: false,
+        key: None,
+        builder: identity(),
+        of_batch: None,
+        alerts: None,
+        child: None,
+        collect: None,
     }
 }
 

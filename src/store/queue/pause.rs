@@ -90,6 +90,7 @@ pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
         let reason = format!("{id} is paused because {parent} is: resume that, with `windlass resume {parent}`");
         return Err(Error::conflict(reason));
     }
+    child_group::let_go(tx, id)?;
     resume(tx, id, String::new())
 }
 

@@ -167,7 +167,7 @@ pub(in crate::store) fn reopen(tx: &WriteTx, step: StepId) -> Result<()> {
 /// workflow.
 pub fn reopened(tx: &WriteTx, new: &NewChild) -> Result<()> {
     let limited = tx.change(
-        "UPDATE child_group SET again = 0, tolerate = ?2, at_most = ?3, active = 0 WHERE step_id = ?1 AND past = 0
+        "UPDATE child_group SET again = 0, tolerate = ?2, at_most = ?3, active = 0, held = 0 WHERE step_id = ?1 AND past = 0
          RETURNING group_id, at_most IS NOT NULL",
         params![new.step.0, new.tolerate.to_string(), new.at_most.map(i64::from)],
         |row| Ok((GroupId(row.get(0)?), row.get::<bool>(1)?)),
@@ -329,11 +329,19 @@ pub fn half_paused(tx: &ReadTx) -> Result<Vec<GroupId>> {
 /// Whether a group is paused because its parent's group is.
 pub(in crate::store) fn is_held(tx: &ReadTx, group: GroupId) -> Result<Option<GroupId>> {
     tx.row(
-        "SELECT c.parent FROM child_group c JOIN run_group p ON p.id = c.parent
-          WHERE c.group_id = ?1 AND c.held = 1 AND p.paused = 1",
+        "SELECT c.parent FROM child_group c JOIN run_group p ON p.id = c.parent JOIN run_group g ON g.id = c.group_id
+          WHERE c.group_id = ?1 AND c.held = 1 AND p.paused = 1 AND g.paused = 1",
         [group.0],
         |row| row.get(0).map(GroupId),
     )
+}
+
+/// A user resumed the group: from here on its pause is its own.
+pub(in crate::store) fn let_go(tx: &WriteTx, group: GroupId) -> Result<()> {
+    if tx.memory().families {
+        tx.execute("UPDATE child_group SET held = 0 WHERE group_id = ?1 AND held = 1", [group.0])?;
+    }
+    Ok(())
 }
 
 /// How a group changes because of its parent's pause state.

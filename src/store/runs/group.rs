@@ -165,6 +165,13 @@ pub fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
     Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
 }
 
+/// The group of a submission key, if all of it was submitted.
+pub fn submitted_as(tx: &ReadTx, key: &str) -> Result<Option<GroupId>> {
+    let Some(found) = submit_key::find(tx, key)? else { return Ok(None) };
+    let whole = found.ended_as.is_some() || builder(tx, found.group)?.is_none();
+    Ok(whole.then_some(found.group))
+}
+
 /// Adds runs to an unsealed group, at most 1,000 rows per call. Their ids are consecutive; returns the first.
 pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<RunId>> {
     let found = tx.row(
@@ -276,7 +283,6 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     if room == 0 {
         return Ok(false);
     }
-    let limit = room;
     let runs = tx.rows(
         "SELECT id, first_step, ended IS NOT NULL, definition_id FROM run
           WHERE group_id = ?1 AND id > ?2 AND id <= ?4 ORDER BY id LIMIT ?3",
@@ -285,6 +291,10 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     )?;
     let (mut documents, mut last, mut active) = (0, None, 0);
     for (run, first, ended, definition) in &runs {
+        // Runs that were cancelled before they began take no room.
+        if active == room as i64 && !ended {
+            break;
+        }
         documents += document::begin(tx, *run)?;
         last = Some(*run);
         // It was cancelled before it began.
