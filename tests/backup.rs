@@ -492,3 +492,44 @@ fn a_backup_whose_database_holds_a_trigger_is_not_restored() {
     let left: Vec<_> = fs::read_dir(&other).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, ["mine"], "nor does it move anything");
 }
+
+#[test]
+fn the_schedules_of_a_restored_home_start_nothing_until_they_are_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, other, file) = (dir.path().join("home"), dir.path().join("other"), dir.path().join("b.zip"));
+    let inbox = dir.path().join("inbox");
+    fs::create_dir(&inbox).unwrap();
+    for (name, what) in
+        [("often", "schedule: { every: 1s }"), ("watch", "on: { files: inbox }"), ("rests", "schedule: { every: 1s }")]
+    {
+        let path = dir.path().join(format!("{name}.yaml"));
+        fs::write(&path, format!("id: {name}\n{what}\nsteps: [{{ name: a, uses: windlass/noop }}]\n")).unwrap();
+        let added = ended(windlass(&home, &["schedule", "add", path.to_str().unwrap()]));
+        assert_eq!(added.0, 0, "{}", added.2);
+    }
+    assert_eq!(ended(windlass(&home, &["schedule", "pause", "rests"])).0, 0);
+    assert_eq!(ended(windlass(&home, &["backup", file.to_str().unwrap()])).0, 0);
+    fs::write(inbox.join("came"), "x").unwrap();
+    let (code, _, said) = ended(windlass(&other, &["restore", file.to_str().unwrap()]));
+    assert_eq!(code, 0, "{said}");
+    let paused = "2 schedules of the backup are paused, since the old home may still start them: often, watch; when it is gone, start them";
+    assert!(said.contains(paused) && said.contains("windlass schedule resume often`"), "{said}");
+    let engine = open(&other);
+    let begun = engine.store().now();
+    while engine.store().now().0 <= begun.0 + 1_000 {
+        std::thread::yield_now();
+    }
+    assert!(!engine.fire_due_schedules().unwrap());
+    let groups = || engine.store().read(audit::groups).unwrap().len();
+    assert_eq!(groups(), 0);
+    assert!(engine.resume_schedule("often").unwrap() && engine.resume_schedule("watch").unwrap());
+    let worker = worker(&engine, 1);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let names = || engine.store().read(audit::groups).unwrap().into_iter().map(|it| it.name).collect::<Vec<_>>();
+    while !["often", "watch"].iter().all(|it| names().iter().any(|name| name == it)) {
+        assert!(Instant::now() < deadline, "{:?}", names());
+        std::thread::yield_now();
+    }
+    worker.stop(Millis::seconds(5));
+    assert_sound(&engine);
+}

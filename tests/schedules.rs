@@ -15,11 +15,15 @@ use std::{
 use support::{binary::Windlass, plant};
 use windlass::{
     decide::schedule::{CatchUp, Rule, delay, firings},
-    definition::{KnownKinds, parse_file, recurrence::Recurrence},
+    definition::{
+        KnownKinds, parse_file,
+        recurrence::{Recurrence, rfc3339},
+    },
     engine::{Engine, ScheduledWorkflow},
-    model::{FiringState, Millis, Monotonic, Status, Timestamp},
+    model::{FiringState, Millis, Monotonic, ProcessIdentity, Shape, ShapeStep, Status, Timestamp},
     os::MovableClock,
     store::{
+        definition, group,
         read::{self, GroupFilter},
         schedule::{self, FiringRow},
     },
@@ -328,6 +332,77 @@ fn a_paused_schedule_fires_nothing_and_catches_nothing_up_when_it_is_resumed() {
     assert_eq!(groups(&engine), 7, "the last of them had fired");
     engine.remove_schedule("s").unwrap();
     assert!(engine.store().read(|tx| schedule::get(tx, "s")).is_err());
+}
+
+/// A group of this key that a process of an earlier boot left half submitted.
+fn half_submitted(engine: &Engine, key: String) {
+    let definition = parse_file(
+        "id: s\nsteps: [{ name: a, uses: windlass/noop }]\n",
+        "t.yaml",
+        &KnownKinds::new(engine.kinds().names()),
+    );
+    let shape = Shape { steps: vec![ShapeStep { step_type: "a".into(), ..ShapeStep::default() }], hooks: vec![] };
+    let definition = definition::NewDefinition {
+        hash: [9; 32],
+        name: "s".into(),
+        title: "s".into(),
+        body: serde_json::to_string(&definition.unwrap().definition).unwrap(),
+        shape,
+    };
+    let builder = ProcessIdentity {
+        pid: std::process::id(),
+        start_time: None,
+        boot_id: "an earlier boot".into(),
+        pid_namespace: None,
+        time_namespace: None,
+    };
+    let created = engine.store().write(move |tx| {
+        let new = group::NewGroup {
+            definition: definition::intern(tx, &definition)?,
+            name: "s".into(),
+            params: "{}".into(),
+            directory: "/".into(),
+            file: String::new(),
+            concurrency: None,
+            priority: 0,
+            weight: 1,
+            force: false,
+            scoped: false,
+            key: Some((key, [9; 32])),
+            alerts: None,
+            builder,
+            of_batch: None,
+            child: None,
+            collect: None,
+        };
+        group::create(tx, &new)
+    });
+    assert!(matches!(created, Ok(group::Created::New(_))), "{created:?}");
+}
+
+#[test]
+fn a_firing_that_died_in_the_middle_of_its_submission_fires_all_the_same_and_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = open(dir.path(), &clock);
+    for name in ["s", "t"] {
+        add(&engine, &format!("id: {name}\nschedule: {{ every: 1h }}\nsteps: [{{ name: a, uses: windlass/noop }}]\n"));
+    }
+    let instant = Timestamp(row(&engine, "s").created.0 + HOUR);
+    half_submitted(&engine, format!("schedule:s@{}", rfc3339(instant)));
+    clock.advance(Millis(HOUR as u64));
+    let refused = engine.fire_due_schedules().unwrap_err().to_string();
+    assert!(refused.contains("schedule:s@"), "{refused}");
+    assert!(noted(&engine, "s").is_empty(), "that group may never be whole");
+    assert_eq!(noted(&engine, "t").len(), 1);
+    // Its first look removes what nobody submits any longer.
+    let worker = plant::worker(&engine, 1);
+    eventually("the group is gone", || engine.store().read(group::unsealed).unwrap().is_empty().then_some(()));
+    assert!(!engine.fire_due_schedules().unwrap());
+    let firings = noted(&engine, "s");
+    assert_eq!((firings.len(), firings[0].instant, firings[0].state), (1, instant, FiringState::Started));
+    assert_eq!(plant::wait(&engine, &worker, firings[0].group.unwrap()), Status::Completed);
+    worker.stop(Millis::seconds(5));
 }
 
 /// `TEST_KILLS=300` kills more often.

@@ -68,6 +68,8 @@ pub struct Restored {
     pub paused: Vec<GroupId>,
     /// Hooks that were due for groups that had ended or that a user had paused. They do not run.
     pub hooks_ended: Vec<DueHooks>,
+    /// Schedules and watched directories, which are paused: the old home may still start them.
+    pub schedules_paused: Vec<String>,
     /// Groups that resume as soon as a worker starts in the home.
     pub will_run: Vec<backup::OpenGroup>,
     pub backup: Checked,
@@ -106,7 +108,7 @@ impl Restore {
             files.filter_map(|it| it.name.strip_prefix("vectors/")?.strip_suffix(".db.zst").map(String::from));
         let backup = verify::of(&archive, vectors.collect());
         let LeftOut { settings: settings_dropped, params: params_set_aside } = left_out;
-        let Renewed { engine_id, given_back, elsewhere, hooks_ended, will_run } = renewed;
+        let Renewed { engine_id, given_back, elsewhere, hooks_ended, schedules_paused, will_run } = renewed;
         Ok(Restored {
             home,
             engine_id,
@@ -117,6 +119,7 @@ impl Restore {
             databases_elsewhere: elsewhere.databases.into_iter().collect(),
             paused: elsewhere.paused.into_iter().collect(),
             hooks_ended,
+            schedules_paused,
             will_run,
             backup,
         })
@@ -280,6 +283,7 @@ struct Renewed {
     given_back: u64,
     elsewhere: Elsewhere,
     hooks_ended: Vec<DueHooks>,
+    schedules_paused: Vec<String>,
     will_run: Vec<backup::OpenGroup>,
 }
 
@@ -306,8 +310,16 @@ fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<Renewed> {
     }
     store.write(backup::clear_step_locks)?;
     let hooks_ended = store.write(restored::end_hooks)?;
+    let mut schedules_paused = Vec::new();
+    loop {
+        let paused = store.write(|tx| restored::pause_schedules(tx, STEPS))?;
+        if paused.is_empty() {
+            break;
+        }
+        schedules_paused.extend(paused);
+    }
     let (engine_id, will_run) = store.read(|tx| Ok((backup::engine_id(tx)?, backup::open_groups(tx)?)))?;
-    Ok(Renewed { engine_id, given_back, elsewhere, hooks_ended, will_run })
+    Ok(Renewed { engine_id, given_back, elsewhere, hooks_ended, schedules_paused, will_run })
 }
 
 fn give_back(store: &Store, id: WorkerId) -> Result<u64> {

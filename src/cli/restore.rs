@@ -2,6 +2,7 @@ use super::{
     backup::{tell, with_signal},
     context::Context,
     failure::{Failure, Result},
+    output::Output,
     wording::{count, plain, quoted},
 };
 use crate::{
@@ -105,6 +106,7 @@ fn warn(cx: &Context, restored: &Restored) {
             named(restored.hooks_ended.iter().map(name)),
         ));
     }
+    warn_of_schedules(out, &restored.schedules_paused);
     let (open, runs) = (restored.will_run.len(), restored.will_run.iter().map(|it| it.runs.max(0) as u64).sum());
     if let Some(first) = restored.will_run.first().map(|it| it.group) {
         out.warn(format!(
@@ -115,6 +117,18 @@ fn warn(cx: &Context, restored: &Restored) {
             named(restored.will_run.iter().map(|it| format!("{} {}", it.group, plain(&it.name)))),
         ));
     }
+}
+
+fn warn_of_schedules(out: &Output, paused: &[String]) {
+    let Some(first) = paused.first() else { return };
+    let (are, them) = if paused.len() == 1 { ("is", "it") } else { ("are", "them") };
+    out.warn(format!(
+        "{} of the backup {are} paused, since the old home may still start {them}: {}; when it is gone, start {them} here with \
+         `windlass schedule resume {}`",
+        count(paused.len() as u64, "schedule"),
+        named(paused.iter().map(|it| plain(it))),
+        plain(first),
+    ));
 }
 
 fn named(all: impl ExactSizeIterator<Item = String>) -> String {

@@ -25,7 +25,7 @@ use crate::{
         self, WriteTx, group, output,
         read::{self, RunFilter},
         schedule::{self, FiringRow, NewSchedule, ScheduleRow},
-        submit_key, watch,
+        watch,
     },
 };
 use std::{
@@ -83,15 +83,27 @@ impl Engine {
     ///
     /// The database can't be used, or a resource is short. Due schedules fire later.
     pub fn fire_due_schedules(&self) -> Result<bool> {
+        // What another process submits may never be whole, if it dies. It keeps no other schedule from firing.
+        let mut submitted_elsewhere = None;
+        let mut pass = |done: Result<()>| match done {
+            Err(error) if error.kind() == Kind::Conflict => {
+                submitted_elsewhere = Some(error);
+                Ok(())
+            }
+            done => done,
+        };
         for (row, firing) in self.store.read(schedule::collecting)? {
-            self.start_collected(&row, &firing)?;
+            pass(self.start_collected(&row, &firing))?;
         }
         let now = self.store.now();
         let due = self.store.read(|tx| schedule::due(tx, now, AT_ONCE))?;
         for row in &due {
-            self.fire_schedule(row, now)?;
+            pass(self.fire_schedule(row, now))?;
         }
-        Ok(due.len() == AT_ONCE)
+        match submitted_elsewhere {
+            Some(error) => Err(error),
+            None => Ok(due.len() == AT_ONCE),
+        }
     }
 
     /// Adds a schedule, or replaces the one with the same name. True: it is new.
@@ -247,17 +259,18 @@ impl Engine {
         let started = self.started(row, instant, "");
         let firing = match started.and_then(|found| found.map_or_else(|| self.begin(row, instant), Ok)) {
             Ok(firing) => firing,
-            Err(error) if error.passes() => return Err(error),
+            Err(error) if error.passes() || error.kind() == Kind::Conflict => return Err(error),
             Err(error) => failed(row, instant, with_causes(&error)),
         };
         self.note_firing(row, firing)
     }
 
-    /// The firing of an instant whose group already exists.
+    /// The firing of an instant whose group already exists. A group that is still being submitted does not count: if its
+    /// process dies, the group is removed.
     fn started(&self, row: &ScheduleRow, instant: Timestamp, part: &str) -> Result<Option<FiringRow>> {
         let key = format!("{}{part}", key(row, instant));
-        let found = self.store.read(|tx| submit_key::find(tx, &key))?;
-        Ok(found.map(|it| started(row, instant, Some(it.group))))
+        let found = self.store.read(|tx| group::submitted_as(tx, &key))?;
+        Ok(found.map(|group| started(row, instant, Some(group))))
     }
 
     fn begin(&self, row: &ScheduleRow, instant: Timestamp) -> Result<FiringRow> {
@@ -311,7 +324,7 @@ impl Engine {
         });
         let firing = match outcome {
             Ok(firing) => firing,
-            Err(error) if error.passes() => return Err(error),
+            Err(error) if error.passes() || error.kind() == Kind::Conflict => return Err(error),
             Err(error) => FiringRow { group: Some(group), ..failed(row, firing.instant, with_causes(&error)) },
         };
         self.note_firing(row, firing).map(|_| ())

@@ -454,6 +454,8 @@ fn keeping(it: &mut Reading) {
     it.place.write("hooked.yaml", hooked);
     let group = it.reads("submit", &["submit", "hooked.yaml"])["group"].as_i64().unwrap();
     it.reads("pause", &["pause", &format!("g{group}")]);
+    it.place.write("hourly.yaml", "id: hourly\nschedule: { every: 1h }\nsteps: [{ name: a, run: 'true' }]\n");
+    it.reads("schedule add FILE", &["schedule", "add", "hourly.yaml"]);
     let file = it.path("backup.zip");
     it.reads("backup", &["backup", &file]);
     it.reads("backup --check", &["backup", "--check", &file]);
@@ -462,6 +464,7 @@ fn keeping(it: &mut Reading) {
     let restored = it.reads("restore", &["restore", &file, "--force"]);
     assert_eq!(restored["will_run"].as_array().map(Vec::len), Some(1), "{restored}");
     assert_eq!(restored["hooks_ended"][0]["group"], group, "{restored}");
+    assert_eq!(restored["schedules_paused"], serde_json::json!(["hourly"]), "{restored}");
 }
 
 fn serving(it: &mut Reading) {

@@ -268,6 +268,52 @@ fn a_group_is_pruned_with_its_hooks_once_they_have_ended() {
     );
 }
 
+/// A step that starts runs, of a workflow that has hooks of its own.
+const ABOVE: &str = "
+id: above
+steps:
+  - name: each
+    for_each: '[1, 2]'
+    workflow:
+      id: below
+      steps: [{ name: a, run: 'touch {{ item }}.begun; until test -e end; do sleep 0.02; done' }]
+      hooks: { group_end: [{ name: tell, run: 'echo {{ event }} {{ group }} {{ group.status }} >> told; until test -e go; do sleep 0.02; done' }] }
+hooks: { group_end: [{ name: tell, run: 'echo {{ event }} {{ group }} {{ group.status }} >> told' }] }
+";
+
+#[test]
+fn hooks_of_a_group_below_run_after_a_cancel_from_above_and_hold_back_a_prune_until_they_have_ended() {
+    let shop = Shop::new();
+    let told = || {
+        let mut lines: Vec<String> = shop.text("told").lines().map(String::from).collect();
+        lines.sort();
+        lines
+    };
+    let group = plant::submit(&shop.engine, ABOVE, &["x"]);
+    eventually("both runs below work", || shop.has("1.begun") && shop.has("2.begun"));
+    shop.engine.cancel_group(group).unwrap();
+    assert_eq!(plant::wait(&shop.engine, &shop.worker, group), Status::Cancelled);
+    eventually("both groups are told of", || told().len() == 2);
+    assert_eq!(told(), ["group_end g1 CANCELLED", "group_end g2 CANCELLED"]);
+    let one =
+        windlass::engine::Prune { groups: vec![group], ..windlass::engine::Prune::before(shop.engine.store().now()) };
+    let refused = shop.engine.prune(&one, &|| true).unwrap_err().to_string();
+    assert!(refused.contains("g1 still has due hooks, a locked key, or a group below it"), "{refused}");
+    shop.put("go");
+    shop.put("end");
+    shop.idle();
+    assert_eq!(shop.ends(ABOVE, &["x"]), (GroupId(3), Status::Completed));
+    shop.idle();
+    assert_eq!(told()[2..], ["group_end g3 COMPLETED", "group_end g4 COMPLETED"]);
+    let both = windlass::engine::Prune { groups: vec![group, GroupId(3)], ..one };
+    assert_eq!(shop.engine.prune(&both, &|| true).unwrap().removed.hooks, 4);
+    assert_eq!(shop.engine.store().read(store::check::check).unwrap(), Vec::<String>::new());
+    let left = shop.engine.store().read(store::check::row_counts).unwrap();
+    for table in ["run_group", "run", "step", "hook", "child_group", "waiting"] {
+        assert_eq!(left.iter().find(|it| it.0 == table), Some(&(table.to_string(), 0)));
+    }
+}
+
 #[test]
 fn a_hook_of_a_built_in_kind_ends_at_its_timeout_and_its_templates_are_rendered() {
     let shop = Shop::new();

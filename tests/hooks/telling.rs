@@ -221,6 +221,28 @@ fn a_schedule_that_missed_its_time_is_told_of() {
 }
 
 #[test]
+fn a_watched_directory_that_is_missing_is_told_of_once() {
+    let place = Place::new();
+    place.write(
+        "inbox.yaml",
+        "id: inbox\non: { files: inbox }\nsteps: [{ name: a, run: 'echo {{ item }}' }]\n\
+         hooks: { schedule_missed: [{ name: tell, run: 'echo {{ event }} {{ group.name }}: {{ group.reasons }} >> told' }] }\n",
+    );
+    place.ok(&["schedule", "add", "inbox.yaml"]);
+    let worker = place.start(&["worker"]);
+    place.wait_for_file("told");
+    std::fs::create_dir(place.path().join("inbox")).unwrap();
+    std::fs::write(place.path().join("inbox/a.txt"), "x").unwrap();
+    eventually("what came later starts it", || place.json(&["list", "groups"])["groups"][0]["status"] == "COMPLETED");
+    worker.signal("TERM");
+    worker.end(Duration::from_secs(60));
+    let told = std::fs::read_to_string(place.path().join("told")).unwrap();
+    assert!(told.starts_with("schedule_missed inbox: ") && told.contains("/inbox"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    place.assert_sound();
+}
+
+#[test]
 fn the_example_tells_a_chat_why_a_run_failed() {
     let place = Place::new();
     let chat = Chat::with(&["200 OK"]);

@@ -16,7 +16,6 @@ use crate::{
     store::{
         group,
         schedule::FiringRow,
-        submit_key,
         watch::{self, SLICE, WatchRow, WatchedFile},
     },
 };
@@ -120,19 +119,12 @@ fn group_of(engine: &Engine, watch: &WatchRow, burst: Timestamp, files: &[Watche
             Ok(FiringRow { group: Some(submitted.group), detail: counted(files.len()), ..row(watch, burst) })
         }
         // It was submitted before a crash, and the workflow was replaced since.
-        Err(error) if error.kind() == Kind::Conflict => match engine.store.read(|tx| submitted_as(tx, &key))? {
+        Err(error) if error.kind() == Kind::Conflict => match engine.store.read(|tx| group::submitted_as(tx, &key))? {
             Some(group) => Ok(FiringRow { group: Some(group), detail: counted(files.len()), ..row(watch, burst) }),
             None => Err(error),
         },
         Err(error) => Err(error),
     }
-}
-
-/// The group of a key, if it was completely submitted.
-fn submitted_as(tx: &crate::store::ReadTx, key: &str) -> crate::store::Result<Option<crate::model::GroupId>> {
-    let Some(found) = submit_key::find(tx, key)? else { return Ok(None) };
-    let whole = found.ended_as.is_some() || group::builder(tx, found.group)?.is_none();
-    Ok(whole.then_some(found.group))
 }
 
 fn counted(files: usize) -> String {

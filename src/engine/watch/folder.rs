@@ -385,8 +385,8 @@ impl Folder {
     fn tell(&mut self, engine: &Engine) -> Result<()> {
         let said = self.said.as_ref().unwrap_or(&self.row.schedule.problem);
         if *said != self.problem || self.said.is_none() && !self.problem.is_empty() {
-            let (row, problem) = (self.row.clone(), self.problem.clone());
-            engine.store.write(move |tx| watch::set_problem(tx, &row, &problem))?;
+            let (row, problem, alerts) = (self.row.clone(), self.problem.clone(), engine.alerts()?);
+            engine.store.write(move |tx| watch::set_problem(tx, &row, &problem, alerts))?;
         }
         self.said = Some(self.problem.clone());
         Ok(())

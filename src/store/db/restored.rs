@@ -12,7 +12,7 @@ use crate::store::{
     error::Result,
     hook,
     params::params,
-    pause,
+    pause, schedule,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -197,6 +197,19 @@ fn hold_keys(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> 
         tx.execute("UPDATE OR IGNORE resource_key SET name = 'elsewhere:' || name WHERE id = ?1", [*id])?;
     }
     Ok(())
+}
+
+/// Pauses up to `limit` schedules and watched directories, which the home of the backup may still start. Returns their names; none: that
+/// was all.
+pub fn pause_schedules(tx: &WriteTx, limit: usize) -> Result<Vec<String>> {
+    let names =
+        tx.rows("SELECT name FROM schedule WHERE paused = 0 ORDER BY name LIMIT ?1", [limit as i64], |row| {
+            row.get::<String>(0)
+        })?;
+    for name in &names {
+        schedule::pause(tx, name)?;
+    }
+    Ok(names)
 }
 
 /// Cancels the due hooks of groups that are not running, because users could not see that these hooks will run. Returns

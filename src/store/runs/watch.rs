@@ -2,10 +2,10 @@
 
 use crate::decide::watch::FileVersion;
 use crate::model::code::FIRING_COLLECTING;
-use crate::model::{EventKind, Timestamp};
+use crate::model::{DefinitionId, Timestamp};
 use crate::store::{
     error::Result,
-    event::{self, About},
+    event,
     params::params,
     row::Row,
     schedule::{self, ScheduleRow},
@@ -202,15 +202,16 @@ pub fn forget(tx: &WriteTx, watch: i64, paths: &[String]) -> Result<()> {
 }
 
 /// Records what prevents a watch from seeing files or starting its workflow; empty if nothing does. False: it was
-/// already recorded.
-pub fn set_problem(tx: &WriteTx, watch: &WatchRow, problem: &str) -> Result<bool> {
+/// already recorded. `alerts`: the definition of the hooks that run in addition to those of the workflow.
+pub fn set_problem(tx: &WriteTx, watch: &WatchRow, problem: &str, alerts: Option<DefinitionId>) -> Result<bool> {
     let changed = tx.execute(
         "UPDATE schedule SET problem = ?2 WHERE id = ?1 AND problem <> ?2",
         params![watch.schedule.id, problem],
     )?;
     if changed == 1 && !problem.is_empty() {
         let detail = format!("{}: {problem}", watch.schedule.name);
-        event::note_with(tx, EventKind::ScheduleMissed, About::default(), detail)?;
+        let definitions = [watch.schedule.definition].into_iter().chain(alerts);
+        event::schedule_missed(tx, watch.schedule.id, definitions, None, detail)?;
     }
     Ok(changed == 1)
 }
