@@ -800,3 +800,72 @@ fn the_dry_run_says_what_a_step_starts() {
     let said = place.ok(&["submit", "pages.yaml", "--items", "x", "--dry-run"]);
     assert!(said.contains("for each of inputs.split.files[\"list.txt\"]: echo page-"), "{said}");
 }
+
+#[test]
+fn the_runs_below_have_the_priority_and_the_weight_of_the_group_above() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = plant::open(home.path());
+    let text = "id: p\nsteps:\n  - name: each\n    for_each: '[1, 2]'\n    workflow: { id: i, steps: [{ name: b, for_each: '[1]', uses: windlass/noop }] }\n";
+    let definition = parse(text, "p.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
+    let directory = home.path().into();
+    let submission = Submission { priority: 7, weight: 3, directory, ..Submission::new(definition, vec!["x".into()]) };
+    let group = engine.submit(submission).unwrap().group;
+    let worker = plant::worker(&engine, 1);
+    assert_eq!(plant::wait(&engine, &worker, group), Status::Completed);
+    worker.stop(Millis::seconds(5));
+    let all = groups(&engine, Below::All);
+    assert_eq!(all.len(), 4);
+    for it in all {
+        let detail = engine.store().read(|tx| group::detail(tx, it.id)).unwrap();
+        assert_eq!((detail.priority, detail.weight), (7, 3), "{}", it.id);
+    }
+}
+
+/// How many rows each table has.
+fn rows(book: &Book) -> std::collections::BTreeMap<String, i64> {
+    book.store.read(check::row_counts).unwrap().into_iter().collect()
+}
+
+#[test]
+fn a_run_that_a_step_starts_writes_what_a_submitted_one_does() {
+    let book = Book::new();
+    let items: Vec<String> = (0..300).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let (step, wait) = parent(&book);
+    let more = |before: &std::collections::BTreeMap<String, i64>| {
+        let after = rows(&book);
+        let more = after.into_iter().map(|(table, rows)| (table.clone(), rows - before[&table]));
+        // One for each transaction, and those of the group itself.
+        let of_runs = more.filter(|it| {
+            !["event_batch", "child_group", "submit_key", "definition", "step_type", "turn"].contains(&it.0.as_str())
+        });
+        of_runs.collect::<Vec<_>>()
+    };
+    let work = || {
+        let mut claimed = 0;
+        while claimed < items.len() {
+            let steps = book.claims("*", 50);
+            assert!(!steps.is_empty());
+            claimed += steps.len();
+            steps.iter().for_each(|it| _ = book.complete(it));
+        }
+    };
+    let before = rows(&book);
+    let below = start(&book, step.lease.step, &items);
+    let submitted = more(&before);
+    assert_eq!(book.settle(&step, wait(below)), Held::Yes);
+    work();
+    let done = more(&before);
+    assert_eq!(book.status(&step), Status::Completed);
+    book.cancel(GroupId(1));
+    let before = rows(&book);
+    let plain = book.submit(&house::chain(&["c"]), &items);
+    assert_eq!(more(&before), submitted, "submitted");
+    work();
+    assert!(book.ended(plain));
+    let of = |all: &[(String, i64)], table: &str| all.iter().find(|it| it.0 == table).unwrap().1;
+    for table in ["run", "step", "item", "attempt", "output", "ready", "waiting"] {
+        let plain = of(&more(&before), table);
+        assert!((of(&done, table) - plain).abs() <= 1, "{table}: {} and {plain}", of(&done, table));
+    }
+}

@@ -434,6 +434,8 @@ const PER: i64 = 10_000;
 
 struct World {
     book: Book,
+    /// Two more processes on the same file.
+    others: [windlass::store::Store; 2],
     running: Vec<Claimed>,
     groups: Vec<GroupId>,
     /// Monotonic times of starts under the rate.
@@ -517,6 +519,13 @@ impl World {
         }
     }
 
+    /// Another process is the next one to do something.
+    fn turn_to(&mut self, process: usize) {
+        if let Some(other) = self.others.get_mut(process) {
+            std::mem::swap(&mut self.book.store, other);
+        }
+    }
+
     fn live(&self, at: usize) -> Option<GroupId> {
         self.groups.get(at).copied().filter(|it| !self.book.ended(*it))
     }
@@ -553,16 +562,72 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_capacities_and_rates_hold_and_everything_ends(acts in prop::collection::vec(act(), 1..60)) {
+    fn whatever_happens_capacities_and_rates_hold_and_everything_ends(acts in prop::collection::vec((0usize..4, act()), 1..60)) {
         let book = Book::in_memory();
+        let others = [book.open_again(), book.open_again()];
         let (running, groups, starts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut world = World { book, running, groups, starts, time: 0, rated: Default::default() };
-        for act in &acts {
+        let mut world = World { book, others, running, groups, starts, time: 0, rated: Default::default() };
+        for (process, act) in &acts {
+            world.turn_to(*process);
             world.act(act);
             world.check();
         }
         world.drain();
         world.check();
+        world.others.iter().for_each(windlass::store::Store::close);
+    }
+
+    /// Small requests of any sizes come without end and take any time. Once the large one has waited for half a minute, only what runs
+    /// then, and one step of each line that has waited longer, come before it.
+    #[test]
+    fn a_large_request_starts_in_bounded_time_however_many_small_ones_come(
+        capacity in 2i64..6,
+        large in 2i64..6,
+        small in prop::collection::vec((1i64..4, 1i64..12), 1..6),
+        both in any::<bool>(),
+    ) {
+        let large = large.min(capacity);
+        let book = Book::in_memory();
+        let mut ends: Vec<(i64, Claimed)> = Vec::new();
+        let longest = small.iter().map(|it| it.1).max().unwrap();
+        let streams: Vec<(GroupId, i64)> = small
+            .iter()
+            .map(|(units, time)| {
+                let mut units = vec![("slots", (*units).min(capacity - 1).max(1))];
+                if both {
+                    units.push(("more", 1));
+                }
+                let takes = takes(&units, &[("slots", capacity), ("more", 3)]);
+                (submit_of(&book, &format!("small{}{time}", units[0].1), &takes, 300, 0), *time)
+            })
+            .collect();
+        let claim = |second: i64, ends: &mut Vec<(i64, Claimed)>| {
+            for step in book.claims("*", 9) {
+                let time = streams.iter().find(|it| it.0 == step.group).map_or(5, |it| it.1);
+                ends.push((second + time, step));
+            }
+        };
+        claim(0, &mut ends);
+        let mut units = vec![("slots", large)];
+        if both {
+            units.push(("more", 2));
+        }
+        let group = submit_of(&book, "large", &takes(&units, &[]), 1, 0);
+        let mut started = None;
+        for second in 1..200i64 {
+            book.clock.advance(Millis::seconds(1));
+            let (over, left): (Vec<_>, Vec<_>) = ends.drain(..).partition(|it| it.0 <= second);
+            ends = left;
+            over.iter().for_each(|it| _ = book.complete(&it.1));
+            claim(second, &mut ends);
+            if ends.iter().any(|it| it.1.group == group) {
+                started = Some(second);
+                break;
+            }
+        }
+        let latest = 30 + (streams.len() as i64 + 1) * longest + 2;
+        prop_assert!(started.is_some_and(|it| it <= latest), "it started at {:?}, not by {}", started, latest);
+        book.check();
     }
 }
 

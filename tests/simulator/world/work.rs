@@ -142,6 +142,8 @@ impl World {
         if mine {
             assert!(self.accepted.insert((lease.step.0, lease.token.0)), "{lease:?} settled twice");
         }
+        // A line that could have started now loses what it waited for if nobody fetches it.
+        self.model.note_lines();
         // What follows from the end of a group, or of one of only so many runs, comes after the claim.
         let follows = |it: &i64| !before.contains(it) && self.model.steps[it].run != run;
         let late = self.model.claimable().into_iter().filter(follows).collect();
