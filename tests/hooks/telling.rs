@@ -250,7 +250,7 @@ fn the_example_tells_a_chat_why_a_run_failed() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/alert.yaml");
     place.run(&["run", example, "--items", "sound", "broken"]);
     let got = chat.got();
-    let body = r#"{"text":"A workflow that tells when it fails: 1 of 2 failed, exit code 3 (1 run)"}"#;
+    let body = r#"{"text":"A workflow that reports its failures: 1 of 2 failed, exit code 3 (1 run)"}"#;
     assert!(got.len() == 1 && got[0].ends_with(body), "{got:?}");
     assert!(!place.ok(&["--json", "show", "g1"]).contains("hush"), "the address is a secret");
 }
