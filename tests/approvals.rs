@@ -68,9 +68,9 @@ fn the_first_answer_counts_and_the_second_person_is_told_of_it() {
     let place = waiting_in(FLOW);
     ends(&place, 0, &["approve", "s1", "--by", "anna"]);
     let again = ends(&place, 0, &["approve", "s1", "--by", "anna"]);
-    assert!(again.contains("was approved by anna already"), "{again}");
+    assert!(again.contains("was already approved by anna"), "{again}");
     let other = ends(&place, 5, &["reject", "s1", "--by", "bob", "--reason", "too early"]);
-    assert!(other.contains("s1 was approved by anna already"), "{other}");
+    assert!(other.contains("s1 was already approved by anna"), "{other}");
     ends(&place, 5, &["approve", "s1", "--by", "bob"]);
     let events = place.ok(&["events", "--json"]);
     assert_eq!(events.matches("STEP_ANSWERED").count(), 1, "{events}");
@@ -321,4 +321,56 @@ fn a_hook_tells_that_there_is_a_question() {
     let place = waiting_in(&format!("{FLOW}{hooks}"));
     let told = std::fs::read_to_string(place.path().join("told")).unwrap();
     assert!(told.contains("APPROVAL_WANTED") || told.contains("approval_wanted"), "{told}");
+}
+
+#[test]
+fn why_a_group_waits_names_what_waits_and_not_what_was_skipped() {
+    let place = Place::new();
+    let flow = "id: flow\nsteps:\n  - { name: skipped, when: item == 'x', run: 'true' }\n  - { name: ask, approve: 'Go?' }\n  - { name: after, run: 'true' }\n";
+    place.write("flow.yaml", flow);
+    place.write("pause.yaml", "id: pause\nsteps: [{ name: pause, wait: 2h }, { name: up, needs: [], signal: up }]\n");
+    place.ok(&["submit", "flow.yaml", "--items", "a"]);
+    place.ok(&["worker", "--until-idle"]);
+    let why = place.ok(&["why", "g1"]);
+    assert!(why.contains("it waits for an approval: Go?") && !why.contains("skipped"), "{why}");
+    let run = place.ok(&["why", "r1"]);
+    assert!(run.contains("it waits for an approval: Go?"), "{run}");
+    let said = ends(&place, 0, &["approve", "s2"]);
+    assert!(said.contains("no worker is running: start one with"), "{said}");
+    // A run that has ended is explained by what was skipped in it.
+    place.ok(&["worker", "--until-idle"]);
+    let why = place.ok(&["why", "r1"]);
+    assert!(why.contains("it was skipped because its condition is false"), "{why}");
+
+    place.ok(&["submit", "pause.yaml"]);
+    let worker = place.command(&["worker"]).piped().spawn().unwrap();
+    eventually("both wait", || place.ok(&["list", "waiting"]).contains("`up`"));
+    eventually("the group says what for", || {
+        let listed = place.ok(&["list"]);
+        listed.contains("pause (1 step waits for a signal, 1 for a time)")
+    });
+    let why = place.ok(&["why", "s4"]);
+    assert!(why.contains("its wait ends in 1 h"), "{why}");
+    drop(worker);
+}
+
+#[test]
+fn a_schedule_that_skips_says_so_and_a_misspelt_one_gets_its_name() {
+    let place = Place::new();
+    let flow = "id: nightly\nschedule: { every: 1d }\nconcurrency: { group: nightly, policy: skip }\nsteps: [{ name: a, run: 'true' }]\n";
+    place.write("nightly.yaml", flow);
+    place.ok(&["schedule", "add", "nightly.yaml"]);
+    let first = ends(&place, 0, &["schedule", "run", "nightly"]);
+    assert!(first.contains("started g1") && first.contains("no worker is running"), "{first}");
+    let second = ends(&place, 0, &["schedule", "run", "nightly"]);
+    assert!(second.contains("  skipped: g1 has not ended") && !second.contains("started"), "{second}");
+    assert!(place.ok(&["schedule", "list"]).contains("skipped"));
+    let wrong = ends(&place, 4, &["schedule", "show", "nigthly"]);
+    assert!(
+        wrong.contains("schedule `nigthly` does not exist") && wrong.contains("did you mean `nightly`?"),
+        "{wrong}"
+    );
+    place.ok(&["schedule", "remove", "nightly"]);
+    let none = ends(&place, 4, &["schedule", "pause", "nightly"]);
+    assert!(none.contains("windlass schedule add FILE"), "{none}");
 }

@@ -194,6 +194,9 @@ fn as_many_runs_may_fail_as_the_step_tolerates() {
         if ended == Status::Failed {
             let failures = engine.store().read(|tx| read::failure_kinds(tx, group, 5)).unwrap();
             assert!(failures[0].reason.contains("2 of 4 runs failed in g2"), "{}", failures[0].reason);
+            let why = windlass::view::why(&engine, windlass::view::Subject::Group(group)).unwrap();
+            let below = why.steps[0].reasons.iter().find(|it| it.code == "failed_runs").unwrap();
+            assert_eq!(below.command.as_deref(), Some(format!("windlass why {child}").as_str()));
         } else {
             assert_eq!(value(&engine, 1)["failed"], 2);
         }

@@ -215,7 +215,7 @@ fn no_window_of_a_rate_has_more_starts_and_why_says_when_the_next_comes() {
         let waits = all.iter().find(|it| it["status"] == "PENDING");
         if let Some(step) = waits.filter(|_| !told) {
             let why = place.ok(&["why", &format!("s{}", step["id"])]);
-            told = why.contains("`calls` allows 2/2s; the next step may start");
+            told = why.contains("`calls` allows 2 starts in 2.0 s; the next is possible");
         }
         all.iter().all(|it| it["status"] == "COMPLETED")
     });

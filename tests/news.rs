@@ -156,6 +156,24 @@ impl Counted {
         std::fs::write(self.home.path().join("go"), "").unwrap();
     }
 
+    /// One step holds a resource, and another waits for it; a third waits for an approval.
+    fn share_a_resource(&self) {
+        let steps = "- { name: takes, resources: { gpu: 1 }, run: 'until test -e given; do sleep 0.05; done' }\n\
+                     - { name: asks, needs: [], approve: 'Go?' }\n";
+        let group = self.submit_items(steps, "", &["1", "2"]);
+        for line in [
+            "windlass_resource_capacity{resource=\"gpu\"} 1",
+            "windlass_resource_in_use{resource=\"gpu\"} 1",
+            "windlass_resource_waiting{resource=\"gpu\",kind=\"counted\"} 1",
+            "windlass_steps_waiting{for=\"approval\"} 2",
+        ] {
+            until(line, || self.web.get("/metrics").text().lines().any(|it| it == line).then_some(()));
+        }
+        std::fs::write(self.home.path().join("given"), "").unwrap();
+        assert!(self.web.windlass(&["cancel", &format!("g{group}")]).output().unwrap().status.success());
+        assert_eq!(self.web.windlass(&["wait", &group]).output().unwrap().status.code(), Some(6));
+    }
+
     /// A worker process grows beyond its memory.
     fn recycle_a_process(&self) {
         let library = self.web.windlass(&["worker", "sdk", "python"]).output().unwrap().stdout;
@@ -215,6 +233,8 @@ fn every_metric_is_fed() {
     it.run(remembered, 0);
     it.run("- { name: never, run: 'echo 1', when: run.failed }\n", 0);
     it.run("- { name: rest, wait: 1ms }\n", 0);
+    it.run("- { name: each, for_each: '[\"a\"]', run: 'true' }\n", 0);
+    it.share_a_resource();
     // One schedule starts its workflow, and one has no items.
     for (name, items) in [("starts", "{ list: [x] }"), ("misses", "{ file: nothing.txt }")] {
         let text = format!(

@@ -90,7 +90,7 @@ fn steps_that_wait_are_listed_and_answered() {
     assert_eq!((approve("anna").status, approve("anna").json()["changed"].clone()), (200, json!(false)));
     let other = approve("bob");
     assert_eq!(other.status, 409);
-    assert!(other.text().contains("s1 was approved by anna already"), "{}", other.text());
+    assert!(other.text().contains("s1 was already approved by anna"), "{}", other.text());
     assert_eq!(web.post_json("/api/v1/steps/3/reject", &json!({"by": "bob"})).status, 422, "a reason is missing");
     let rejected = web.post_json("/api/v1/steps/3/reject", &json!({"by": "bob", "reason": "no"}));
     assert_eq!((rejected.status, &rejected.json()["approved"]), (200, &json!(false)));

@@ -1,4 +1,4 @@
-use super::{context::Context, failure::Result, locks::user_name, name::Name};
+use super::{context::Context, failure::Result, locks::user_name, name::Name, submit::note_if_nobody_works};
 use crate::{
     model::{Answer, StepId},
     store::answer::Answered,
@@ -44,8 +44,9 @@ pub fn answer(cx: &Context, step: StepId, answer: Answer) -> Result<()> {
     cx.output.line(match (changed, answer.approved) {
         (true, true) => format!("{step} is approved; {run} continues"),
         (true, false) => format!("{step} is rejected: {}", answer.reason),
-        (false, _) => format!("{step} was {verb} by {} already", answer.by),
-    })
+        (false, _) => format!("{step} was already {verb} by {}", answer.by),
+    })?;
+    if *changed { note_if_nobody_works(cx) } else { Ok(()) }
 }
 
 /// The step to answer.

@@ -113,7 +113,7 @@ fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
     cx.output.flushed(
         format!(
             "{when:<10}  {}  {}  {}",
-            cx.output.paint(paint, &format!("{kind:<13}")),
+            cx.output.paint(paint, &format!("{kind:<16}")),
             names.join(" "),
             plain(&event.detail)
         )

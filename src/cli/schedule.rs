@@ -3,15 +3,16 @@ use super::{
     failure::{Exit, Failure, Result},
     paint::{Paint, status_paint},
     parameters,
+    submit::note_if_nobody_works,
     table::{Cell, Table},
 };
 use crate::{
     assembly,
     definition::{KnownKinds, parse_file},
     engine::ScheduledWorkflow,
-    model::{FiringState, Timestamp},
+    model::{FiringState, Timestamp, nearest},
     os::regular_file,
-    store::schedule::FiringRow,
+    store::schedule::{self, FiringRow},
     view::{self, FiringView, ScheduleView, wording::count},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -63,10 +64,10 @@ enum Command {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
-        /// The first moment, such as `2026-11-01` or `2026-11-01T08:00:00+01:00`
+        /// The first time, such as `2026-11-01` or `2026-11-01T08:00:00+01:00`
         #[arg(long, value_name = "TIME", value_parser = moment)]
         from: Timestamp,
-        /// The last moment [default: now]
+        /// The last time [default: now]
         #[arg(long, value_name = "TIME", value_parser = moment)]
         to: Option<Timestamp>,
     },
@@ -76,6 +77,35 @@ enum Command {
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
     },
+}
+
+impl Command {
+    /// The schedule that must be there.
+    fn named(&self) -> Option<&str> {
+        match self {
+            Command::Add(_) | Command::List => None,
+            Command::Show { name }
+            | Command::Pause { name }
+            | Command::Resume { name }
+            | Command::Run { name }
+            | Command::Backfill { name, .. }
+            | Command::Remove { name } => Some(name),
+        }
+    }
+}
+
+/// Refuses a name that no schedule has, with the nearest that one has.
+fn check_name(cx: &Context, name: &str) -> Result<()> {
+    let all = cx.store()?.read(schedule::all)?;
+    if all.iter().any(|it| it.name == name) {
+        return Ok(());
+    }
+    let hint = match nearest(name, all.iter().map(|it| it.name.as_str())) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if all.is_empty() => "there are no schedules; add one with `windlass schedule add FILE`".to_string(),
+        None => "`windlass schedule list` shows all of them".to_string(),
+    };
+    Err(Failure::not_found(format!("schedule `{name}` does not exist")).hint(hint))
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +135,9 @@ fn moment(text: &str) -> std::result::Result<Timestamp, String> {
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        if let Some(name) = self.command.as_ref().and_then(Command::named) {
+            check_name(cx, name)?;
+        }
         match self.command {
             None | Some(Command::List) => list(cx),
             Some(Command::Add(add)) => add.run(cx),
@@ -208,12 +241,21 @@ fn started(cx: &Context, name: &str, rows: Vec<FiringRow>) -> Result<()> {
         }
     }
     match failed {
+        0 if firings.iter().any(started_now) && !cx.output.json => note_if_nobody_works(cx),
         0 => Ok(()),
         _ => Err(Failure::new(Exit::WorkFailed, format!("{} of `{name}` failed", count(failed as u64, "firing")))),
     }
 }
 
+/// Whether it started a group, or lists the items of one.
+fn started_now(firing: &FiringView) -> bool {
+    firing.group.is_some() && !firing.skipped()
+}
+
 fn outcome(firing: &FiringView) -> String {
+    if firing.skipped() {
+        return firing.detail.clone();
+    }
     let group = firing.group.map(|it| format!(" {it}")).unwrap_or_default();
     let detail = if firing.detail.is_empty() { String::new() } else { format!(": {}", firing.detail) };
     match firing.state {
@@ -244,6 +286,7 @@ fn list(cx: &Context) -> Result<()> {
         let last = match it.firings.first() {
             None => "".into(),
             Some(last) => match (last.group, last.status) {
+                _ if last.skipped() => "skipped".into(),
                 (Some(group), Some(status)) => {
                     Cell::painted(format!("{group} {}", status.name().to_lowercase()), status_paint(status))
                 }
@@ -271,7 +314,8 @@ fn show(cx: &Context, name: &str) -> Result<()> {
         cx.output.line(format!("  next   {}", cx.calendar(*next)))?;
     }
     for last in &it.firings {
-        let status = last.status.map(|it| format!(" {}", cx.output.paint(status_paint(it), it.name())));
+        let status = last.status.filter(|_| !last.skipped());
+        let status = status.map(|it| format!(" {}", cx.output.paint(status_paint(it), it.name())));
         cx.output.line(format!(
             "  fired  {}  {}{}",
             cx.calendar(last.instant),
@@ -284,8 +328,9 @@ fn show(cx: &Context, name: &str) -> Result<()> {
 
 fn head(cx: &Context, it: &ScheduleView) -> Result<()> {
     let paused = if it.paused { ", paused" } else { "" };
-    cx.output.line(format!("{}: {} ({}){paused}", cx.output.paint(Paint::Bold, &it.name), it.times, it.workflow))?;
-    cx.output.line(format!("  file   {}", it.file))?;
+    cx.output.line(format!("{}  {}{paused}", cx.output.paint(Paint::Bold, &it.name), it.times))?;
+    let file = if it.file.is_empty() { String::new() } else { format!(" in {}", it.file) };
+    cx.output.line(format!("  starts {}{file}", it.workflow))?;
     if let Some(watch) = &it.watch {
         let known = count(watch.known as u64, "file");
         let by = if watch.watched { "a process watches" } else { "no process watches: start `windlass serve`" };

@@ -1,4 +1,7 @@
-use super::{approve::json, context::Context, failure::Result, locks::user_name, name::Name, wording::count};
+use super::{
+    approve::json, context::Context, failure::Result, locks::user_name, name::Name, submit::note_if_nobody_works,
+    wording::count,
+};
 use crate::store::waiting::Signal;
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::Value;
@@ -40,10 +43,11 @@ impl Args {
         let released = count(sent.released as u64, "step");
         let kept = "steps that come to wait for it later get it as well";
         cx.output.line(match (sent.changed, sent.replaced, sent.released) {
-            (false, _, _) => format!("{id} had got `{name}` already, from {}", sent.signal.by),
+            (false, _, _) => format!("{id} already has `{name}`, from {}", sent.signal.by),
             (true, false, 0) => format!("{id} got `{name}`; no step waits for it yet, so it is kept"),
             (true, true, 0) => format!("{id} got `{name}` with another value, for steps that wait for it later"),
             (true, _, _) => format!("{id} got `{name}`: {released} continued; {kept}"),
-        })
+        })?;
+        if sent.released > 0 { note_if_nobody_works(cx) } else { Ok(()) }
     }
 }

@@ -1,7 +1,7 @@
 use super::{
     context::Context,
     failure::Result,
-    list::{named_group, worker_table},
+    list::{named_group, resource_table, worker_table},
     paint::Paint,
     suggestion,
     table::{Cell, Table},
@@ -92,7 +92,7 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
             named_group(&it.name, waits.as_deref()).into(),
         ]);
     }
-    let mut queues = Table::new(&["~TYPE", ">RUNNING", ">READY", ">PAUSED", "?>WAITING FOR LOCK", "?STATE"]);
+    let mut queues = Table::new(&["~TYPE", ">RUNNING", ">READY", ">PAUSED", ">BLOCKED", "?STATE"]);
     for it in &facts.queues.types {
         let state = if it.paused { Cell::painted("paused", Paint::Warn) } else { "".into() };
         queues.row([
@@ -104,7 +104,8 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
             state,
         ]);
     }
-    for table in [&groups, &queues] {
+    let resources = resource_table(cx, &facts.resources);
+    for table in [&groups, &queues, &resources] {
         if !table.is_empty() {
             out.line("")?;
             out.table(table)?;
@@ -153,7 +154,7 @@ fn waiting(waits: &Waits) -> Vec<String> {
         (waits.approval, "for an approval (`windlass list waiting`)"),
         (waits.signal, "for a signal"),
         (waits.time, "for a time"),
-        (waits.children, "for runs of their own"),
+        (waits.children, if waits.children == 1 { "for its runs" } else { "for their runs" }),
     ];
     let words = |(steps, what): (i64, &str)| {
         format!("{} {} {what}", count(steps.unsigned_abs(), "step"), if steps == 1 { "waits" } else { "wait" })

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     assembly,
     definition::{Action, Command, Definition, KnownKinds, Values, parse},
-    engine::{Submission, Submitted},
+    engine::{Submission, Submitted, check_secrets},
     os::{process_stat, regular_file},
     store,
 };
@@ -92,10 +92,9 @@ impl Args {
             return Ok(());
         }
         if working == 0 {
-            cx.output.note("no worker is running: start one with `windlass worker`");
-        } else {
-            cx.output.note(format!("wait for it with `windlass wait {}`", made.group));
+            return note_if_nobody_works(cx);
         }
+        cx.output.note(format!("wait for it with `windlass wait {}`", made.group));
         Ok(())
     }
 }
@@ -231,9 +230,18 @@ pub fn workers(cx: &Context) -> Result<usize> {
     Ok(rows.iter().filter(|it| process_stat::is_alive(&it.identity)).count())
 }
 
+/// Says so if no worker is running.
+pub fn note_if_nobody_works(cx: &Context) -> Result<()> {
+    if workers(cx)? == 0 {
+        cx.output.note("no worker is running: start one with `windlass worker`");
+    }
+    Ok(())
+}
+
 /// Shows what would be submitted.
 pub fn plan(cx: &Context, submission: &Submission) -> Result<()> {
     let definition = &submission.definition;
+    check_secrets(&cx.settings()?.secrets_dir(), definition.secrets())?;
     let runs = submission.items.len();
     if cx.output.json {
         let steps: Vec<_> = definition

@@ -55,7 +55,7 @@ pub fn answer(before: &Before, new: &Answer) -> Verdict {
             Verdict::Refuse(format!("waits for {}, not for an approval", other.words()))
         }
         Before { answer: Some(first), .. } if first.is_like(new) => Verdict::Same(first.clone()),
-        Before { answer: Some(first), .. } => Verdict::Refuse(format!("was {} already", first.words())),
+        Before { answer: Some(first), .. } => Verdict::Refuse(format!("was already {}", first.words())),
         Before { ended: Some(how), .. } => Verdict::Refuse(format!("is {how}: it does not wait for an approval")),
         Before { ended: None, .. } => Verdict::Refuse("does not wait for an approval now".to_string()),
     }
@@ -94,8 +94,8 @@ mod tests {
             (open(None), refuse("does not wait for an approval now")),
             (ended(None), refuse("is failed: it does not wait for an approval")),
             (ended(Some(yes.clone())), Verdict::Same(yes)),
-            (ended(Some(said(true, "bob", ""))), refuse("was approved by bob already")),
-            (ended(Some(said(false, "anna", "no"))), refuse("was rejected by anna: no already")),
+            (ended(Some(said(true, "bob", ""))), refuse("was already approved by bob")),
+            (ended(Some(said(false, "anna", "no"))), refuse("was already rejected by anna: no")),
         ];
         for (before, verdict) in table {
             assert_eq!(answer(&before, &said(true, "anna", "")), verdict, "{before:?}");

@@ -15,6 +15,7 @@ use crate::{
     definition::{Children, Each, digest, with_parameters},
     failpoint::{Failpoint, is_active},
     model::{GroupId, GroupPhase, Kind, Otherwise, RunId, Status, bounded, number::keep_digits},
+    observe::Counter,
     os::process_stat,
     store::{
         self, Claimed, Settlement,
@@ -98,7 +99,12 @@ impl Engine {
             ..Submission::new(children.workflow.clone(), items)
         };
         match self.submit(submission) {
-            Ok(submitted) => Ok(submitted.group),
+            Ok(submitted) => {
+                if submitted.new {
+                    self.metrics.count(Counter::ChildGroups);
+                }
+                Ok(submitted.group)
+            }
             Err(error) if error.kind() == Kind::Conflict => {
                 match self.store.read(|tx| child_group::of_step(tx, step))? {
                     // Another process, which was thought to be dead, is building it.

@@ -61,10 +61,12 @@ pub use outputs::{Collected, Until};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
 pub use retry::Retry;
-pub use schedules::{ScheduledWorkflow, times as times_of_schedule, trigger as trigger_of_schedule};
+pub use schedules::{
+    SKIPPED as SKIPPED_FIRING, ScheduledWorkflow, times as times_of_schedule, trigger as trigger_of_schedule,
+};
 pub use state::WorkerOptions;
 pub use step_kind::{StepContext, StepInput, StepKind, StepResult};
-pub use submit::{Submission, Submitted};
+pub use submit::{Submission, Submitted, check_secrets};
 pub use wait::{Ending, GroupEnd};
 #[cfg(any(test, feature = "internals"))]
 pub use watch::Watches;

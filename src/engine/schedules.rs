@@ -37,6 +37,8 @@ use std::{
 const AT_ONCE: usize = 100;
 /// When a firing that failed because of a shortage is tried again.
 const AGAIN: Millis = Millis::seconds(10);
+/// What the detail of a firing begins with if `policy: skip` skipped it because an earlier group has not ended.
+pub const SKIPPED: &str = "skipped: ";
 /// The file written by a command that lists items.
 const ITEMS: &str = "items";
 
@@ -368,7 +370,7 @@ impl Engine {
         match self.submit(submission) {
             Ok(submitted) => {
                 let group = submitted.group;
-                let detail = if submitted.skipped { format!("skipped: {group} has not ended") } else { String::new() };
+                let detail = if submitted.skipped { format!("{SKIPPED}{group} has not ended") } else { String::new() };
                 Ok(FiringRow { detail, ..started(row, instant, Some(group)) })
             }
             // Another process was faster and found other items.

@@ -28,7 +28,12 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, sync::MutexGuard};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::MutexGuard,
+};
 
 /// The longest name and key of a group in bytes. Lists show the name, and an index contains the key.
 const NAME_BYTES: usize = 1 << 10;
@@ -252,13 +257,7 @@ impl Engine {
     /// Refuses a workflow that uses a secret that this machine does not have.
     pub(super) fn check_secrets(&self, definition: &Definition) -> Result<()> {
         let alerts = self.options.alerts.iter().filter(|_| definition.alerts).flat_map(|it| it.secrets());
-        for (owner, name) in definition.secrets().into_iter().chain(alerts) {
-            if settings::secret_of_step(&self.options.secrets, &name)?.is_none() {
-                let what = format!("the secret `{name}` of {owner} is not set");
-                return Err(Error::refused(what, Some(NO_SECRET)));
-            }
-        }
-        Ok(())
+        check_secrets(&self.options.secrets, definition.secrets().into_iter().chain(alerts))
     }
 
     /// The definition with the alerts of the settings as its hooks.
@@ -281,6 +280,19 @@ impl Engine {
         };
         Ok(self.store.write(move |tx| crate::store::definition::intern(tx, &new))?)
     }
+}
+
+/// Refuses a secret that this machine does not have, with the step or hook that needs it. `directory`: where the secrets are.
+///
+/// # Errors
+/// Also for a file that other users can read.
+pub fn check_secrets(directory: &Path, needed: impl IntoIterator<Item = (String, String)>) -> Result<()> {
+    for (owner, name) in needed {
+        if settings::secret_of_step(directory, &name)?.is_none() {
+            return Err(Error::refused(format!("the secret `{name}` of {owner} is not set"), Some(NO_SECRET)));
+        }
+    }
+    Ok(())
 }
 
 /// The first transaction; the only one for a small submission.
@@ -415,7 +427,7 @@ fn check_weight(weight: i64) -> Result<()> {
 /// The key of a vector database must name its file by an absolute path, so that all its writers use the same lock.
 fn check_key(key: Option<&str>) -> Result<()> {
     match key.and_then(|it| it.strip_prefix("vec:")) {
-        Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::refused(
+        Some(path) if !Path::new(path).is_absolute() => Err(Error::refused(
             format!("resource key `vec:{path}` is not the absolute path of a vector database"),
             Some("give the parameter `store.path` as an absolute path, or run it with `--params default`"),
         )),

@@ -6,7 +6,7 @@ use crate::{
     model::{Bytes, StepId, Timestamp},
     os::{Unpoisoned, threads},
     store::{
-        read::{self, Queues},
+        read::{self, Queues, ResourceRow},
         schedule, synced_folder,
     },
 };
@@ -24,6 +24,8 @@ const FIRST: Duration = Duration::from_millis(300);
 /// After a check that took time t, the next one waits for this many times t, because counting a long queue is
 /// expensive.
 const REST: u32 = 20;
+/// How many resources are measured.
+const RESOURCES: usize = 100;
 const LEAST_REST: Duration = Duration::from_millis(100);
 
 /// The result of a check. A value that could not be read is `None`.
@@ -34,6 +36,8 @@ pub struct Observation {
     pub readable: bool,
     pub queues: Option<Queues>,
     pub oldest_running: Option<(StepId, Timestamp)>,
+    /// Resources and rates, those with the longest lines first.
+    pub resources: Option<Vec<ResourceRow>>,
     /// Schedules whose last firing failed or was missed.
     pub schedule_problems: Option<usize>,
     /// Watched folders whose last sync failed.
@@ -139,17 +143,18 @@ fn look(engine: &Engine) -> Observation {
     let begun = Instant::now();
     let read = engine.store().read(|tx| {
         let problems = (schedule::with_problems(tx)?.len(), synced_folder::with_problems(tx)?.len());
-        Ok((read::queues(tx)?, read::oldest_running(tx)?, problems))
+        Ok((read::queues(tx)?, read::oldest_running(tx)?, read::busiest_resources(tx, RESOURCES)?, problems))
     });
     let log = format!("{}-wal", engine.store().path().display());
-    let (readable, queues, oldest_running, problems) = match read {
-        Ok((queues, oldest, problems)) => (true, Some(queues), oldest, Some(problems)),
-        Err(_) => (false, None, None, None),
+    let (readable, queues, oldest_running, resources, problems) = match read {
+        Ok((queues, oldest, resources, problems)) => (true, Some(queues), oldest, Some(resources), Some(problems)),
+        Err(_) => (false, None, None, None, None),
     };
     Observation {
         readable,
         queues,
         oldest_running,
+        resources,
         schedule_problems: problems.map(|it| it.0),
         folder_problems: problems.map(|it| it.1),
         wal_bytes: fs::metadata(log).ok().map(|it| it.len()),

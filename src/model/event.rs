@@ -57,6 +57,7 @@ events! {
     Pause, "pause", false;
     Resume, "resume", false;
     LockForced, "lock_forced", false;
+    ResourceChanged, "resource_changed", false;
     DatabaseDeleted, "database_deleted", false;
     HookEnd, "hook_end", false;
     HookFailed, "hook_failed", false;

@@ -41,6 +41,8 @@ pub enum Counter {
     ScheduleMissed,
     /// Files that came or changed in watched directories, and started their workflow.
     WatchFiles,
+    /// Groups that steps with `for_each` or `workflow` started.
+    ChildGroups,
 }
 
 /// Distributions of durations, or of sizes for `CommitBatch`.
@@ -61,6 +63,14 @@ pub enum Histogram {
 pub enum Gauge {
     /// Labels: status, step type.
     Steps,
+    /// Steps that wait without a worker. Label: what they wait for.
+    StepsWaiting,
+    /// Units of a counted resource. Label: resource.
+    ResourceCapacity,
+    /// Label: resource.
+    ResourceInUse,
+    /// Steps that wait for a counted resource or a rate. Labels: resource, kind.
+    ResourceWaiting,
     /// Label: pool.
     PoolBusy,
     /// Label: pool.
@@ -93,7 +103,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 22] = [
+    pub const ALL: [Counter; 23] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -116,6 +126,7 @@ impl Counter {
         Counter::ScheduleFired,
         Counter::ScheduleMissed,
         Counter::WatchFiles,
+        Counter::ChildGroups,
     ];
 
     /// The name without prefix and suffix, a description, and the label.
@@ -149,6 +160,7 @@ impl Counter {
             Counter::ScheduleFired => ("schedule_fired", "Workflows started by schedules.", None),
             Counter::ScheduleMissed => ("schedule_missed", "Firings of schedules that failed or were missed.", None),
             Counter::WatchFiles => ("watch_files", "Files in watched directories that started their workflow.", None),
+            Counter::ChildGroups => ("child_groups", "Groups started by steps with for_each or workflow.", None),
         }
     }
 }
@@ -187,11 +199,27 @@ impl Histogram {
 }
 
 impl Gauge {
-    pub const ALL: [Gauge; 5] = [Gauge::Steps, Gauge::PoolBusy, Gauge::PoolSize, Gauge::WalBytes, Gauge::FreeDiskBytes];
+    pub const ALL: [Gauge; 9] = [
+        Gauge::Steps,
+        Gauge::StepsWaiting,
+        Gauge::ResourceCapacity,
+        Gauge::ResourceInUse,
+        Gauge::ResourceWaiting,
+        Gauge::PoolBusy,
+        Gauge::PoolSize,
+        Gauge::WalBytes,
+        Gauge::FreeDiskBytes,
+    ];
 
     pub(super) fn described(self) -> (&'static str, &'static str, &'static [&'static str]) {
         match self {
             Gauge::Steps => ("steps", "Steps by status and type.", &["status", "type"]),
+            Gauge::StepsWaiting => ("steps_waiting", "Steps that wait without a worker.", &["for"]),
+            Gauge::ResourceCapacity => ("resource_capacity", "Units of a counted resource.", &["resource"]),
+            Gauge::ResourceInUse => ("resource_in_use", "Units of a counted resource in use.", &["resource"]),
+            Gauge::ResourceWaiting => {
+                ("resource_waiting", "Steps that wait for a resource or a rate.", &["resource", "kind"])
+            }
             Gauge::PoolBusy => ("pool_busy", "Slots of a pool in use.", &["pool"]),
             Gauge::PoolSize => ("pool_size", "Slots of a pool.", &["pool"]),
             Gauge::WalBytes => ("wal_bytes", "Size of the write-ahead log.", &[]),

@@ -29,8 +29,14 @@ pub(super) fn children(group: GroupId, facts: Option<&read::Children>) -> String
     )
 }
 
-/// Its run has not started, since so many others go side by side.
+/// Why a step failed that started runs is said by its group.
+pub(super) fn failed(it: &read::Children) -> String {
+    let runs = count(it.group.failed.unsigned_abs(), "run");
+    format!("{runs} failed in {}; see why", it.group.group)
+}
+
+/// Its run has not started, since so many others of its group are open.
 pub(super) fn full(group: GroupId, most: i64) -> String {
-    let most = count(most.unsigned_abs(), "run");
-    format!("{most} of {group} go side by side at most, and as many have not ended")
+    let most = count(most.unsigned_abs(), "open run");
+    format!("{group} has {most}, and `at_most` allows no more")
 }

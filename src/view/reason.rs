@@ -5,7 +5,7 @@ use super::{
     disk::low_disk,
     error::Result,
     slot, stranger,
-    wording::{count, duration, number_of, relative, wait_of},
+    wording::{count, duration, relative, wait_of},
     worker::dead_workers,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         GroupId, Holder, HolderKind, Millis, Otherwise, Rate, ResourceKey, Status, StepId, Timestamp, WaitKind,
         WorkerId, units_text,
     },
-    store::read::{self, Ahead, KeyFacts, Why},
+    store::read::{self, KeyFacts, Why},
 };
 use serde::Serialize;
 
@@ -91,7 +91,11 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
         }
         Status::Failed => {
             let retry = Some(format!("windlass retry {}", why.run));
-            vec![reason("failed", format!("it failed after {}: {error}", attempts(step.attempts)), retry)]
+            let failed = reason("failed", format!("it failed after {}: {error}", attempts(step.attempts)), retry);
+            let runs = why.children.as_ref().filter(|it| it.group.failed > 0);
+            let runs = runs
+                .map(|it| reason("failed_runs", below::failed(it), Some(format!("windlass why {}", it.group.group))));
+            [Some(failed), runs].into_iter().flatten().collect()
         }
         Status::Cancelled => {
             let lost = why.unmet.iter().find(|it| it.status == Status::Failed);
@@ -112,14 +116,14 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
 fn waits(why: &Why, seen: &Seen) -> Reason {
     let Some(it) = &why.waits else { return reason("next", "its wait has just ended", None) };
     let at = it.due.map(|due| relative(due, seen.now));
-    let until = |what: &str| at.as_ref().map(|at| format!("; it {what} {at}")).unwrap_or_default();
+    let until = |what: &str| at.as_ref().map(|at| format!(" (it {what} {at})")).unwrap_or_default();
     let ends = match it.otherwise {
         Otherwise::Complete => until("completes"),
         Otherwise::Fail => until("fails"),
     };
     let text = format!("it waits for {}", wait_of(it));
     match it.kind {
-        WaitKind::Time => reason("wait_time", format!("{text}, {}", at.unwrap_or_default()), None),
+        WaitKind::Time => reason("wait_time", format!("its wait ends {}", at.unwrap_or_default()), None),
         WaitKind::Approval => {
             reason("wait_approval", format!("{text}{ends}"), Some(format!("windlass approve {}", it.step)))
         }
@@ -218,8 +222,9 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         let wanting = for_want_of_workers(why, seen);
         let stands = wanting.as_ref().is_some_and(|it| it.code == "no_worker");
         let paused = why.group_paused || why.type_paused;
-        let queue = why.ahead.as_ref().filter(|it| it.steps > 0 && !paused).map(|it| ahead(it, why.group, stands));
-        // Without a worker the queue does not move.
+        // Without a worker the queue does not move, and without the resource its rate means nothing.
+        let slow = stands || why.lacks.is_some();
+        let queue = why.ahead.as_ref().filter(|it| it.steps > 0 && !paused).map(|it| ahead(it, why.group, slow));
         match stands {
             true => found.extend(wanting.into_iter().chain(queue)),
             false => found.extend(queue.into_iter().chain(wanting)),
@@ -263,7 +268,8 @@ fn lacks(why: &Why, seen: &Seen) -> Option<Reason> {
         let rate = Rate { starts: lacks.units.unwrap_or(1), per: Millis(per.max(0) as u64) };
         let next = it.next.filter(|next| next.0 > seen.now.0);
         let next = next.map_or("in a moment".to_string(), |next| relative(next, seen.now));
-        return Some(reason("rate", format!("`{name}` allows {rate}; the next step may start {next}"), list));
+        let allowed = format!("{} in {}", count(rate.starts as u64, "start"), duration(rate.per));
+        return Some(reason("rate", format!("`{name}` allows {allowed}; the next is possible {next}"), list));
     }
     let needed = lacks.units.map_or("some".to_string(), |units| units_text(name, units));
     let (held, capacity) = (units_text(name, it.held), units_text(name, it.capacity));
@@ -279,21 +285,8 @@ fn lacks(why: &Why, seen: &Seen) -> Option<Reason> {
     Some(reason("resource", text, list))
 }
 
-/// What will be claimed before it, and how long that takes at the current rate, unless the queue is not moving.
-fn ahead(ahead: &Ahead, own: GroupId, stands: bool) -> Reason {
-    let least = if ahead.more { "at least " } else { "" };
-    let groups = ahead.groups.iter().map(|it| match it.group == own {
-        true => format!("{} of its own group", number_of(it.steps as u64)),
-        false => format!("{} of {}", number_of(it.steps as u64), it.group),
-    });
-    let of = groups.collect::<Vec<_>>().join(", ");
-    let verb = if ahead.steps == 1 { "is" } else { "are" };
-    let mut text = format!("{least}{} {verb} ahead of it: {of}", count(ahead.steps as u64, "step"));
-    if let Some(rate) = ahead.per_minute.filter(|it| *it > 0.0 && !stands) {
-        let wait = Millis((ahead.steps as f64 * 60_000.0 / rate) as u64);
-        text.push_str(&format!("; at the present rate it starts in about {}", duration(wait)));
-    }
-    reason("queue", text, Some("windlass status".to_string()))
+fn ahead(ahead: &read::Ahead, own: GroupId, stands: bool) -> Reason {
+    reason("queue", slot::queue(ahead, own, stands), Some("windlass status".to_string()))
 }
 
 fn database_locked(seen: &Seen) -> Option<Reason> {
@@ -327,7 +320,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{GroupId, RunId, StepId},
-        store::read::{GroupAhead, StepNeed, StepRow, Taker},
+        store::read::{Ahead, GroupAhead, StepNeed, StepRow, Taker},
     };
 
     const NOW: Seen =

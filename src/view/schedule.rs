@@ -3,7 +3,7 @@
 use super::error::Result;
 use crate::{
     definition::watch::{FileWatch, Trigger},
-    engine::{Engine, times_of_schedule, trigger_of_schedule, watch_is_held},
+    engine::{Engine, SKIPPED_FIRING as SKIPPED, times_of_schedule, trigger_of_schedule, watch_is_held},
     model::{FiringState, GroupId, Millis, Status, Timestamp},
     store::{
         definition,
@@ -30,6 +30,13 @@ pub struct FiringView {
     pub at: Timestamp,
     /// Why it failed, or which times were missed.
     pub detail: String,
+}
+
+impl FiringView {
+    /// Whether nothing was submitted because an earlier group has not ended, by `policy: skip`.
+    pub fn skipped(&self) -> bool {
+        self.state == FiringState::Started && self.detail.starts_with(SKIPPED)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]

@@ -1,9 +1,10 @@
-//! Commands that wait for other work while they hold a slot: with too few slots that work never starts.
+//! What keeps a step from getting a slot: the steps ahead of it, and commands that wait for other work while they hold one.
 
+use super::wording::{count, duration, number_of};
 use crate::{
     definition::{Action, Definition},
     engine::Engine,
-    model::StepId,
+    model::{GroupId, Millis, StepId},
     store::{definition, read},
 };
 
@@ -15,6 +16,23 @@ pub(super) fn trap(engine: &Engine) -> Option<(String, String)> {
     let step = held_by_a_waiting_command(engine)?;
     let text = format!("{step} holds a slot while it waits for other work; `for_each` and `workflow` wait without one");
     Some((text, format!("windlass show {step}")))
+}
+
+/// What will be claimed before a step, and how long that takes at the current rate, unless the queue is not moving.
+pub(super) fn queue(ahead: &read::Ahead, own: GroupId, stands: bool) -> String {
+    let least = if ahead.more { "at least " } else { "" };
+    let groups = ahead.groups.iter().map(|it| match it.group == own {
+        true => format!("{} of its own group", number_of(it.steps as u64)),
+        false => format!("{} of {}", number_of(it.steps as u64), it.group),
+    });
+    let of = groups.collect::<Vec<_>>().join(", ");
+    let verb = if ahead.steps == 1 { "is" } else { "are" };
+    let mut text = format!("{least}{} {verb} ahead of it: {of}", count(ahead.steps as u64, "step"));
+    if let Some(rate) = ahead.per_minute.filter(|it| *it > 0.0 && !stands) {
+        let wait = Millis((ahead.steps as f64 * 60_000.0 / rate) as u64);
+        text.push_str(&format!("; at the present rate it starts in about {}", duration(wait)));
+    }
+    text
 }
 
 /// A running step of which the command starts or awaits work of its home: `windlass run` or `windlass wait`. Only its text is looked at, so a

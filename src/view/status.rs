@@ -18,7 +18,7 @@ use crate::{
     store::{
         Store,
         lost_commits::{self, LostCommits},
-        read::{self, GroupFilter, GroupRow, Queues},
+        read::{self, GroupFilter, GroupRow, Queues, ResourceRow},
         schedule, synced_folder,
     },
 };
@@ -62,6 +62,8 @@ pub struct StatusView {
     /// two.
     pub disks: Vec<DiskView>,
     pub queues: Queues,
+    /// Resources and rates that steps hold or wait for, those with the longest lines first; at most 10.
+    pub resources: Vec<ResourceRow>,
     /// Open groups.
     pub groups: Vec<ListedGroup>,
     /// Ended groups, newest first.
@@ -73,6 +75,8 @@ pub struct StatusView {
 /// How many groups are shown.
 const GROUPS: usize = 10;
 const RECENT: usize = 5;
+/// How many resources are shown.
+const RESOURCES: usize = 10;
 /// How many of the steps that are due next are checked for a shortage.
 const PUT_OFF: usize = 200;
 /// A longer log gets a warning: it is emptied at a thousand pages unless a reader prevents that.
@@ -99,6 +103,7 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
         disk_ok: disk.enough,
         disks: disks(engine),
         queues: store.read(read::queues)?,
+        resources: store.read(|tx| read::busy_resources(tx, RESOURCES))?,
         groups: groups.into_iter().map(listed).collect(),
         recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).map(listed).collect(),
         workers,

@@ -98,8 +98,10 @@ fn of_run(store: &Store, id: RunId) -> Result<Vec<StepId>> {
     if !failed.is_empty() {
         return Ok(failed);
     }
-    // Everything after the first unfinished step is only waiting for that step.
-    Ok(details.steps.iter().find(|it| it.status != Status::Completed).map(|it| it.id).into_iter().collect())
+    // Everything after the first unfinished step is only waiting for that step. A skipped step holds up nothing.
+    let unfinished = details.steps.iter().find(|it| !matches!(it.status, Status::Completed | Status::Skipped));
+    let skipped = || details.steps.iter().find(|it| it.status == Status::Skipped);
+    Ok(unfinished.or_else(skipped).map(|it| it.id).into_iter().collect())
 }
 
 fn of_group(store: &Store, id: GroupId) -> Result<HeldUp> {

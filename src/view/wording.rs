@@ -76,7 +76,7 @@ pub fn quoted(word: &str) -> String {
 /// What a step waits for: the signal `uploaded`.
 pub fn wait_of(it: &Waiting) -> String {
     match it.kind {
-        WaitKind::Time => "its time".to_string(),
+        WaitKind::Time => "a time".to_string(),
         WaitKind::Approval => format!("an approval: {}", it.detail.ask),
         WaitKind::Signal => format!("the signal `{}`", it.signal),
         WaitKind::Children => format!("its runs in {}", it.children.unwrap_or(it.group)),

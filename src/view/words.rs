@@ -8,7 +8,7 @@ use super::{
 use crate::{
     decide::status,
     model::Status,
-    store::read::{GroupRow, RunDetails},
+    store::read::{GroupRow, RunDetails, Waits},
 };
 
 /// `PENDING (half done, waiting)`, with the non-empty parts.
@@ -34,22 +34,30 @@ pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
         it if it.cancelling => Some("being cancelled"),
         it if it.building => Some("being submitted"),
         it if it.paused => Some("paused"),
-        GroupRow { approvals: steps @ 1.., running: 0, .. } => return Some(format!("{} an approval", waiting(*steps))),
+        GroupRow { approvals: 1.., running: 0, waits, .. } => return Some(waits_for(waits)),
         GroupRow { waits_for: Some(other), .. } => return Some(format!("waiting for {other}")),
         // The steps of a dead worker still count as running.
         it if (it.type_paused.is_none() || it.running > 0) && !workers.iter().any(works) => Some(NO_WORKER),
         it if it.running > 0 => None,
-        GroupRow { waiting: steps @ 1.., .. } => {
-            return Some(format!("{} a time, a signal or their runs", waiting(*steps)));
-        }
+        GroupRow { waiting: 1.., waits, .. } => return Some(waits_for(waits)),
         GroupRow { type_paused: Some(name), .. } => return Some(format!("the type `{name}` is paused")),
         _ => Some("waiting"),
     };
     words.map(str::to_string)
 }
 
-fn waiting(steps: i64) -> String {
-    format!("{} {} for", count(steps.unsigned_abs(), "step"), if steps == 1 { "waits" } else { "wait" })
+/// `2 steps wait for an approval, 1 for a signal`.
+fn waits_for(waits: &Waits) -> String {
+    let runs = if waits.children == 1 { "its runs" } else { "their runs" };
+    let kinds =
+        [(waits.approval, "an approval"), (waits.signal, "a signal"), (waits.time, "a time"), (waits.children, runs)];
+    let words = kinds.into_iter().filter(|it| it.0 > 0).enumerate().map(|(no, (steps, what))| match no {
+        0 => {
+            format!("{} {} for {what}", count(steps.unsigned_abs(), "step"), if steps == 1 { "waits" } else { "wait" })
+        }
+        _ => format!("{} for {what}", number_of(steps.unsigned_abs())),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 pub fn of_group(group: &GroupRow, workers: &[WorkerView]) -> String {
@@ -122,6 +130,7 @@ mod tests {
             running: 0,
             waiting: 0,
             approvals: 0,
+            waits: Waits::default(),
             paused: false,
             cancelling: false,
             building: false,
@@ -163,10 +172,19 @@ mod tests {
     #[test]
     fn a_group_says_how_far_it_is_and_what_it_waits_for() {
         type Change = fn(&mut GroupRow);
-        let table: [(Change, &str); 12] = [
+        let table: [(Change, &str); 13] = [
             (
-                |it| (it.status, it.approvals, it.waiting) = (Status::Waiting, 2, 3),
-                "WAITING (312 of 1,006 done, 2 steps wait for an approval)",
+                |it| {
+                    (it.status, it.approvals, it.waiting) = (Status::Waiting, 2, 4);
+                    it.waits = Waits { approval: 2, signal: 1, children: 1, time: 0 };
+                },
+                "WAITING (312 of 1,006 done, 2 steps wait for an approval, 1 for a signal, 1 for its runs)",
+            ),
+            (
+                |it| {
+                    (it.status, it.waiting, it.waits) = (Status::Waiting, 1, Waits { children: 1, ..Waits::default() });
+                },
+                "WAITING (312 of 1,006 done, waiting for a worker)",
             ),
             (
                 |it| (it.status, it.waiting, it.waits_for) = (Status::Waiting, 1, Some(GroupId(4))),

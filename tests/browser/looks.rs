@@ -27,10 +27,67 @@ steps:
     run: 'echo {{ item }} imported'
 ";
 
+/// A workflow in a workflow, whose steps start runs of their own.
+const BOOK: &str = "
+id: book
+name: Read a book page by page
+steps:
+  - name: chapter
+    for_each: '[\"beginning\", \"end\"]'
+    workflow: { id: chapter, steps: [{ name: page-of-a-chapter, for_each: '[1, 2]', run: 'sleep 0.2' }] }
+  - { name: join, run: 'wc -l < {{ inputs.chapter.children }}' }
+";
+
+const ASK: &str = "
+id: site
+name: Publish the site
+steps:
+  - { name: build, run: 'sleep 0.1' }
+  - { name: ask, approve: { ask: 'Publish {{ item }} with all of its pictures and its 1,204 pages to the public server?', within: 7d } }
+  - { name: publish, run: 'true' }
+";
+
+/// Two of four hold what there is, and one start in an hour is allowed.
+const SHARE: &str = "
+id: share
+name: Calls of a server
+capacity: { 'server:*': 2 }
+steps:
+  - { name: call, resources: { 'server:a-host-with-a-long-name.example.org': 1 }, run: 'sleep 600' }
+  - { name: count, needs: [], rate: { 'calls of a-host-with-a-long-name.example.org': 1/1h }, run: 'true' }
+";
+
+const SCHEDULED: &str =
+    "id: nightly-report\nschedule: { cron: '0 2 * * 1-5', zone: Europe/Berlin }\nsteps: [{ name: a, run: 'true' }]\n";
+const WATCHED: &str = "id: inbox\non: { files: in, match: ['*.pdf', '*.tif'] }\nsteps: [{ name: a, run: 'true' }]\n";
+
+/// What waits, is shared, or starts by itself.
+fn with_flow(web: &Web) {
+    let book = submit(web, BOOK, &["moby dick"], json!({}));
+    assert_eq!(wait_for_group(web, book)["failed"], 0);
+    submit(web, ASK, &["the winter catalogue", "the summer catalogue"], json!({}));
+    submit(web, SHARE, &["1", "2", "3", "4"], json!({}));
+    for text in [SCHEDULED, WATCHED] {
+        let new = json!({ "definition": text, "directory": web.home() });
+        assert_eq!(web.post_json("/api/v1/schedules", &new).status, 201);
+    }
+    let dir = web.home().join("workflows");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(
+        dir.join("greet.yaml"),
+        "id: greet\nsteps: [{ name: a, run: 'echo {{ params.greeting }} {{ item }}' }]\n",
+    )
+    .unwrap();
+    until("the approvals are asked for", || {
+        let waiting = web.get("/api/v1/waiting?for=approval").json();
+        (waiting["waiting"].as_array().unwrap().len() == 2).then_some(())
+    });
+}
+
 /// A home with something in every view.
 fn furnished() -> Web {
     // Places for documents beside the steps that sleep.
-    let web = Web::with("pools = { \"*\" = 6 }\n");
+    let web = Web::with("pools = { \"*\" = 8 }\n");
     let docs = web.home().join("docs");
     fs::create_dir(&docs).unwrap();
     let notes = [
@@ -68,6 +125,7 @@ fn furnished() -> Web {
         json!({}),
     );
     web.post_json(&format!("/api/v1/groups/{paused}/pause"), &json!({}));
+    with_flow(&web);
     web
 }
 
@@ -100,6 +158,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
     let nightly = named("Nightly import");
     let failed = web.get(&format!("/api/v1/runs?group={nightly}&status=FAILED")).json()["runs"][0]["id"].clone();
     let steps = web.get(&format!("/api/v1/runs/{failed}")).json();
+    let asked = web.get("/api/v1/waiting?for=approval").json()["waiting"][0]["step"].clone();
     let step = steps["steps"].as_array().unwrap().iter().find(|it| it["status"] == "FAILED").unwrap()["id"].clone();
     vec![
         ("groups", "/#/groups".into(), "Send the newsletter"),
@@ -113,6 +172,12 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
         ("search", "/#/search?q=checkpoint+of+the+log".into(), "moves pages"),
         ("health", "/#/health".into(), "free disk space"),
         ("docs", "/docs".into(), "Submits a workflow"),
+        ("waiting", "/#/waiting".into(), "1,204 pages"),
+        ("approval", format!("/#/s{asked}"), "it waits for an approval"),
+        ("tree", format!("/#/g{}", named("Read a book page by page")), "Runs that its steps started"),
+        ("schedules", "/#/schedules".into(), "*.tif"),
+        ("resources", "/#/resources".into(), "next start"),
+        ("start", "/#/start".into(), "Items, one per line"),
     ]
 }
 
@@ -187,6 +252,20 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
             browser.shows(text);
             check(&mut browser, &format!("{name}-{screen}"));
         }
+        let book = web.get("/api/v1/groups").json();
+        let book =
+            book["groups"].as_array().unwrap().iter().find(|it| it["definition"] == "book").unwrap()["id"].clone();
+        let run = web.get(&format!("/api/v1/runs?group={book}")).json()["runs"][0]["id"].clone();
+        browser.open(&web.url(&format!("/#/r{run}")));
+        browser.shows("timeline");
+        browser.eval("document.querySelector('.timeline').scrollIntoView({ block: 'center' })");
+        check(&mut browser, &format!("timeline-{screen}"));
+        browser.open(&web.url("/#/waiting"));
+        browser.shows("1,204 pages");
+        browser.click("td button.danger");
+        browser.shows("Your name");
+        check(&mut browser, &format!("reject-{screen}"));
+        browser.press("Escape");
         browser.open(&web.url("/#/search?q=checkpoint+of+the+log"));
         browser.shows("moves pages");
         browser.press("j");

@@ -8,6 +8,7 @@ mod support {
 }
 
 use support::web;
+mod asking;
 mod connection;
 mod driver;
 mod looks;

@@ -73,6 +73,8 @@ fn a_secret_that_is_missing_or_that_others_can_read_is_refused_at_submit() {
         "{refused:?}"
     );
     assert!(refused.err.contains("in `secrets` in the home directory, with mode 600"), "{refused:?}");
+    let tried = place.run(&["submit", "--dry-run", "push.yaml"]);
+    assert_eq!((tried.code, &tried.err), (refused.code, &refused.err), "a dry run says the same");
     put(&place, "GITHUB_TOKEN", "x", 0o644);
     let refused = place.run(&["submit", "push.yaml"]);
     assert!(

@@ -10,6 +10,7 @@ mod waiting;
 mod workers;
 
 pub use groups::named as named_group;
+pub use resources::resource_table;
 pub use steps::took as steps_took;
 pub use workers::{list as list_workers, table as worker_table};
 

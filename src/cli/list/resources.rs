@@ -3,7 +3,7 @@ use crate::{
         context::Context,
         failure::Result,
         table::{Cell, Table},
-        wording::count,
+        wording::{count, number_of},
     },
     model::{ResourceKind, units_text},
     store::read::ResourceRow,
@@ -28,21 +28,27 @@ impl Resources {
             cx.output.note("no step takes resources; see `resources:` in docs/workflows.md");
             return Ok(());
         }
-        let mut table = Table::new(&["RESOURCE", "IN USE", ">WAITING", "~HELD BY"]);
-        for row in &list.resources {
-            table.row([
-                Cell::from(row.name.clone()),
-                in_use(cx, row).into(),
-                row.waiting.to_string().into(),
-                holders(row).into(),
-            ]);
-        }
-        cx.output.table(&table)?;
+        cx.output.table(&resource_table(cx, &list.resources))?;
         if list.more {
             cx.output.note("there are more: `--limit` shows them");
         }
         Ok(())
     }
+}
+
+/// A line for each resource and rate.
+pub fn resource_table(cx: &Context, rows: &[ResourceRow]) -> Table {
+    let mut table = Table::new(&["RESOURCE", "IN USE", ">WAITING", "?FIRST", "~HELD BY"]);
+    for row in rows {
+        table.row([
+            Cell::from(row.name.clone()),
+            in_use(cx, row).into(),
+            number_of(row.waiting.unsigned_abs()).into(),
+            row.first.map(|it| it.to_string()).unwrap_or_default().into(),
+            holders(row).into(),
+        ]);
+    }
+    table
 }
 
 fn in_use(cx: &Context, row: &ResourceRow) -> String {

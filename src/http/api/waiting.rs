@@ -94,7 +94,7 @@ struct NewRejection {
 
 /// Approves a step that waits for an approval
 ///
-/// The step completes. The first answer counts: to repeat it changes nothing, another one is refused with 409.
+/// The step completes. The first answer counts: repeating it changes nothing, a different one is refused with 409.
 #[utoipa::path(post, path = "/api/v1/steps/{step}/approve", tag = "steps", request_body = NewApproval, params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = Answered), Refused, RefusedBody))]
 async fn approve(
@@ -129,7 +129,7 @@ struct NewSignal {
     /// Its name, as in `signal: NAME` of the workflow
     #[schema(example = "uploaded")]
     name: String,
-    /// What it says; the value of the steps that waited for it
+    /// Its value, which becomes the value of the steps that waited for it
     #[serde(default)]
     value: Option<Value>,
     /// Who sends it
@@ -139,7 +139,7 @@ struct NewSignal {
 
 /// Sends a signal to the steps of a group that wait for it
 ///
-/// It is kept for steps that come to wait for it later. To repeat it changes nothing; one with another value replaces it.
+/// windlass keeps it for steps that wait for it later. Repeating it changes nothing; another value replaces the first.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/signal", tag = "groups", request_body = NewSignal, params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Sent), Refused, RefusedBody))]
 async fn signal_group(

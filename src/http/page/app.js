@@ -5,6 +5,7 @@ import { callIt, count, h, put, marked, took, typed } from "./dom.js";
 import { groupList, groupView } from "./groups.js";
 import { healthView } from "./health.js";
 import { lockView, queueView, workerView } from "./machine.js";
+import { resourceView, waitingView } from "./resources.js";
 import { runView, stepView } from "./runs.js";
 import { scheduleView } from "./schedules.js";
 import { searchView } from "./search.js";
@@ -22,6 +23,8 @@ const TABS = [
   ["search", "Search", searchView],
   ["health", "Health", healthView],
   ["schedules", "Schedules", scheduleView],
+  ["resources", "Resources", resourceView],
+  ["waiting", "Waiting", waitingView],
 ];
 /** Views without a tab of their own: the tab that they belong to. */
 const OTHERS = { start: [startView, "groups", "Start a workflow"] };
@@ -307,7 +310,7 @@ const KEYS = {
 
 function help() {
   const rows = [
-    ["1 2 3 4 5 6 7", "a view"],
+    ["1 … 9", "a view"],
     ["j k", "next, previous row"],
     ["Enter", "open it"],
     ["u", "up: from a step to its run, its group, all groups"],
@@ -336,7 +339,7 @@ addEventListener("keydown", (event) => {
     if (event.key === "Escape") field.blur();
     return;
   }
-  const tab = /^[1-7]$/.test(event.key) && TABS[Number(event.key) - 1];
+  const tab = /^[1-9]$/.test(event.key) && TABS[Number(event.key) - 1];
   const known = tab ? () => go(`#/${tab[0]}`) : KEYS[event.key];
   if (!known) return;
   event.preventDefault();

@@ -16,20 +16,20 @@ export function progress(group) {
 const runsOf = (it) => (it.ended_runs === it.runs ? number(it.runs) : `${number(it.ended_runs)} / ${number(it.runs)}`);
 
 const flags = (it) =>
-  [it.waits].filter(Boolean).map((text) => h("span", { class: "flag" }, text));
+  [it.waits].filter(Boolean).map((text) => h("span", { class: "flag" }, it.waiting && / for /.test(text) ? h("a", { href: `#/waiting?group=${it.id}` }, text) : text));
 
 /** Buttons that choose a status. */
-function filters(statuses, chosen, href) {
+export function filters(statuses, chosen, href, title = "Status") {
   return h(
     "div",
-    { class: "filters", role: "group", "aria-label": "Status" },
+    { class: "filters", role: "group", "aria-label": title },
     [["", "all"], ...statuses.map((it) => [it, it.toLowerCase()])].map(([value, text]) =>
       h("a", { href: href(value), "aria-current": value === chosen ? "true" : null }, text),
     ),
   );
 }
 
-function pager(first, next) {
+export function pager(first, next) {
   return [
     h("a", { class: "button", "data-key-of": "b", href: first || null, hidden: !first }, "First page"),
     h("a", { class: "button", "data-key-of": "n", href: next || null, hidden: !next }, "Next page"),

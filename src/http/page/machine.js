@@ -1,6 +1,7 @@
 // The machine: queues, workers, locks.
 
 import { bytes, confirm, count, duration, empty, h, meter, number, put, span, table, when } from "./dom.js";
+import { waits as waiting } from "./resources.js";
 import { get, post } from "./wire.js";
 
 export function queueView({ act }) {
@@ -34,6 +35,7 @@ function waits(found) {
   const parts = [[`${count(found.groups_open, "open group")}`]];
   if (found.groups_paused) parts.push([`${number(found.groups_paused)} paused`]);
   if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "is" : "are"} waiting to be retried, the next `, when(found.next_due)]);
+  parts.push(...waiting(found.waiting));
   if (found.on_hold) parts.push([`${count(found.on_hold, "step")} paused`]);
   if (found.hooks_waiting + found.hooks_running) parts.push([`${count(found.hooks_waiting + found.hooks_running, "hook")} due or running`]);
   return parts.flatMap((it, at) => (at ? [" · ", ...it] : it));

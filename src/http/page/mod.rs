@@ -45,6 +45,7 @@ const ASSETS: &[Asset] = &[
     ("start.js", SCRIPT, include_str!("start.js")),
     ("timeline.js", SCRIPT, include_str!("timeline.js")),
     ("schedules.js", SCRIPT, include_str!("schedules.js")),
+    ("resources.js", SCRIPT, include_str!("resources.js")),
     ("session.js", SCRIPT, include_str!("session.js")),
     ("search.js", SCRIPT, include_str!("search.js")),
     ("docs.js", SCRIPT, include_str!("docs.js")),

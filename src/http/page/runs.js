@@ -139,7 +139,7 @@ const reasonList = (why) =>
   h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, advice(it))));
 
 /** Buttons for the answer to a step that waits for an approval. */
-function answers(step, waits, act) {
+export function answers(step, waits, act, size = "") {
   const asks = waits?.kind === "approval";
   const answer = async (verb, done, options) => {
     const given = await confirm(`${verb} s${step.id}?`, [waits.ask], verb, { who: true, ...options });
@@ -148,8 +148,8 @@ function answers(step, waits, act) {
     act(`${verb} s${step.id}`, () => post(`/api/v1/steps/${step.id}/${verb.toLowerCase()}`, body), () => `s${step.id} is ${done}.`);
   };
   return [
-    h("button", { type: "button", class: "primary", hidden: !asks, onclick: () => answer("Approve", "approved", {}) }, "Approve"),
-    h("button", { type: "button", class: "danger", hidden: !asks, onclick: () => answer("Reject", "rejected", { reason: true, danger: true }) }, "Reject"),
+    h("button", { type: "button", class: `primary ${size}`, hidden: !asks, onclick: () => answer("Approve", "approved", {}) }, "Approve"),
+    h("button", { type: "button", class: `danger ${size}`, hidden: !asks, onclick: () => answer("Reject", "rejected", { reason: true, danger: true }) }, "Reject"),
   ];
 }
 
@@ -189,7 +189,7 @@ function factsOf(step) {
     ["Variables", step.variables.length ? step.variables.map((it) => `${it}=${step.step_definition?.env?.[it] ?? "***"}`).join(" ") : null],
     ["Item", step.item && label(titled(step.item))],
     ["Started", whenExactly(step.started)],
-    [step.ended ? "Took" : "Runs for", took(step.started, step.ended)],
+    [step.ended ? "Took" : step.status === "WAITING" ? "Waits for" : "Runs for", took(step.started, step.ended)],
     ["Due", waits ? whenExactly(step.due) : null],
     ["Worker", step.worker ? `w${step.worker}` : null],
     ["Tries", tries(step)],

@@ -8,9 +8,9 @@ export function scheduleView({ act }) {
     [["Name", "grow"], ["Times", "mid"], ["Next", "mid"], ["Last", "mid"], ["", "end"]],
     (it) => it.name,
     (it) => [
-      [h("span", { class: "text" }, it.name), it.paused ? h("span", { class: "flag" }, "paused") : null, it.problem ? h("p", { class: "text bad" }, it.problem) : null],
+      [h("span", { class: "text" }, it.name), it.paused ? h("span", { class: "flag" }, "paused") : null, it.problem ? h("p", { class: "text bad" }, it.problem) : null, h("div", { class: "thin dim" }, h("p", { class: "text" }, it.times), h("div", {}, next(it)), it.firings[0] ? h("div", {}, "last ", last(it.firings[0])) : null)],
       h("span", { class: "text" }, it.times),
-      it.next ? when(it.next) : it.paused ? "" : it.watch ? watched(it.watch) : "never",
+      next(it),
       last(it.firings[0]),
       [button("Run now", it, act), button(it.paused ? "Resume" : "Pause", it, act)],
     ],
@@ -26,6 +26,8 @@ export function scheduleView({ act }) {
     },
   };
 }
+
+const next = (it) => (it.next ? when(it.next) : it.paused ? "" : it.watch ? watched(it.watch) : "never");
 
 function watched(it) {
   const known = `${it.known} ${it.known === 1 ? "file" : "files"} known`;

@@ -2,10 +2,11 @@
 
 use crate::decide::resource as rule;
 use crate::model::code::{RESOURCE_COUNTED, RESOURCE_RATE};
-use crate::model::{Capacity, CapacitySource, DemandId, Millis, Rate, ResourceId};
+use crate::model::{Capacity, CapacitySource, DemandId, EventKind, Millis, Rate, ResourceId, units_text};
 use crate::store::{
     demand::REMEMBERED,
     error::{Error, Result},
+    event::{self, About},
     learned,
     params::params,
     resource,
@@ -97,12 +98,17 @@ fn declare(tx: &WriteTx, name: &str, capacity: Option<Capacity>) -> Result<Resou
 
 /// Changes a capacity. Units held beyond a lower capacity stay held until they are released.
 fn set_capacity(tx: &WriteTx, id: ResourceId, capacity: Capacity) -> Result<()> {
-    let (_, _, held) = resource::state(tx, id)?;
+    let (name, before, held) = resource::state(tx, id)?;
     tx.execute(
         "UPDATE resource SET capacity = ?2, source = ?3, excess = ?4 WHERE id = ?1",
         params![id.0, capacity.units, capacity.source.code(), rule::excess(held, capacity.units)],
     )?;
     tx.memory().demand_ids.clear();
+    if before != capacity.units {
+        let (now, before) = (units_text(&name, capacity.units), units_text(&name, before));
+        let detail = format!("{name}: {now} instead of {before}, by {}", capacity.source.words());
+        event::note_with(tx, EventKind::ResourceChanged, About::default(), detail)?;
+    }
     resource::freed(tx, id)
 }
 

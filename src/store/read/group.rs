@@ -6,14 +6,15 @@ use super::{
     below::{GroupBelow, below},
     failure::allowed_failures,
     hook::{FAILED_HOOKS, FailedHook, failed_hooks},
+    queue::Waits,
 };
 use crate::decide::{
     elapsed,
     status::{self, Facts},
 };
-use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, WAIT_APPROVAL};
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING};
 use crate::{
-    model::{DefinitionId, GroupId, Millis, Status, StepId, Timestamp},
+    model::{DefinitionId, GroupId, Millis, Status, StepId, Timestamp, WaitKind},
     store::{
         error::{Error, Result},
         params::params,
@@ -86,6 +87,9 @@ pub struct GroupRow {
     /// The step that started it, and the group of that step. Null: no step did.
     pub parent_step: Option<StepId>,
     pub parent_group: Option<GroupId>,
+    /// Steps that wait without a worker, by what they wait for.
+    #[serde(skip)]
+    pub waits: Waits,
     /// A paused type that prevents the group from starting any step.
     #[serde(skip)]
     pub type_paused: Option<String>,
@@ -134,8 +138,8 @@ fn read(row: &Row, steps: &Steps) -> Result<GroupRow> {
     let ended = row.get::<Option<i64>>(3)?.map(Timestamp);
     let (runs, open): (i64, i64) = (row.get(4)?, row.get(5)?);
     let (failed, cancelled): (i64, i64) = (row.get(6)?, row.get(7)?);
-    let count = |of: &HashMap<GroupId, i64>| of.get(&id).copied().unwrap_or(0);
-    let (running, waiting) = (count(&steps.running), count(&steps.waiting));
+    let waits = steps.waits.get(&id).copied().unwrap_or_default();
+    let (running, waiting) = (steps.running.get(&id).copied().unwrap_or(0), waits.all());
     let status = status::of(&Facts {
         ended: ended.is_some(),
         failed: failed > 0,
@@ -155,7 +159,7 @@ fn read(row: &Row, steps: &Steps) -> Result<GroupRow> {
         cancelled,
         running,
         waiting,
-        approvals: count(&steps.approvals),
+        approvals: waits.approval,
         paused: row.get(8)?,
         cancelling: row.get(9)?,
         building: row.get(10)?,
@@ -170,6 +174,7 @@ fn read(row: &Row, steps: &Steps) -> Result<GroupRow> {
         waits_for: row.get::<Option<i64>>(18)?.map(GroupId),
         parent_step: row.get::<Option<i64>>(19)?.map(StepId),
         parent_group: row.get::<Option<i64>>(20)?.map(GroupId),
+        waits,
         type_paused: None,
     })
 }
@@ -177,23 +182,20 @@ fn read(row: &Row, steps: &Steps) -> Result<GroupRow> {
 /// How many steps of each group run now, with those of the groups that its steps started, and wait without a worker.
 struct Steps {
     running: HashMap<GroupId, i64>,
-    waiting: HashMap<GroupId, i64>,
-    approvals: HashMap<GroupId, i64>,
+    waits: HashMap<GroupId, Waits>,
 }
 
 impl Steps {
     fn read(tx: &ReadTx) -> Result<Steps> {
-        let counts = |sql: &str| -> Result<HashMap<GroupId, i64>> {
-            let counts = tx.rows(sql, [], |row| Ok((GroupId(row.get(0)?), row.get::<i64>(1)?)))?;
-            Ok(counts.into_iter().collect())
-        };
-        Ok(Steps {
-            running: counts(RUNNING)?,
-            waiting: counts("SELECT group_id, count(*) FROM waiting GROUP BY group_id")?,
-            approvals: counts(formatcp!(
-                "SELECT group_id, count(*) FROM waiting WHERE kind = {WAIT_APPROVAL} GROUP BY group_id"
-            ))?,
-        })
+        let running = tx.rows(RUNNING, [], |row| Ok((GroupId(row.get(0)?), row.get::<i64>(1)?)))?;
+        let mut waits: HashMap<GroupId, Waits> = HashMap::new();
+        let kinds = "SELECT group_id, kind, count(*) FROM waiting GROUP BY group_id, kind";
+        for (group, kind, count) in
+            tx.rows(kinds, [], |row| Ok((GroupId(row.get(0)?), row.get::<i64>(1)?, row.get::<i64>(2)?)))?
+        {
+            waits.entry(group).or_default().add(WaitKind::from_code(kind), count);
+        }
+        Ok(Steps { running: running.into_iter().collect(), waits })
     }
 }
 

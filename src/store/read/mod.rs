@@ -28,7 +28,7 @@ pub use ids::{Numbered, ids_beginning};
 pub use progress::{Progress, StepTally, Tally, progress, step_names};
 pub(in crate::store) use queue::{ALL_PAUSED, BLOCKED, DELAYED};
 pub use queue::{PutOff, Queues, TypeQueue, Waits, oldest_running, put_off, queues};
-pub use resource::{HeldBy, Lacks, ResourceRow, resources};
+pub use resource::{HeldBy, Lacks, ResourceRow, busiest_resources, busy_resources, resources};
 pub use result::{RunResult, results};
 pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};
 pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED, WITH_SKIPPED, WITH_WAITING};

@@ -6,7 +6,7 @@ use crate::model::code::{
     STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED, WAIT_APPROVAL, WAIT_CHILDREN, WAIT_SIGNAL, WAIT_TIME,
 };
 use crate::{
-    model::{GroupId, HOOK_TYPE, Outcome, StepId, Timestamp},
+    model::{GroupId, HOOK_TYPE, Outcome, StepId, Timestamp, WaitKind},
     store::{error::Result, tx::ReadTx},
 };
 use const_format::formatcp;
@@ -59,6 +59,22 @@ pub struct Waits {
     pub signal: i64,
     /// Runs of a group of their own.
     pub children: i64,
+}
+
+impl Waits {
+    /// All of them.
+    pub fn all(&self) -> i64 {
+        self.time + self.approval + self.signal + self.children
+    }
+
+    pub(super) fn add(&mut self, kind: Option<WaitKind>, steps: i64) {
+        match kind {
+            Some(WaitKind::Time) | None => self.time += steps,
+            Some(WaitKind::Approval) => self.approval += steps,
+            Some(WaitKind::Signal) => self.signal += steps,
+            Some(WaitKind::Children) => self.children += steps,
+        }
+    }
 }
 
 pub fn queues(tx: &ReadTx) -> Result<Queues> {

@@ -31,6 +31,8 @@ pub struct ResourceRow {
     pub held: i64,
     /// Steps that wait because of it, up to 100,000.
     pub waiting: i64,
+    /// The step that has waited longest for it. Null: none waits.
+    pub first: Option<StepId>,
     /// The first holders, at most 20.
     pub holders: Vec<HeldBy>,
     /// When a rate lets the next waiting step start.
@@ -45,7 +47,7 @@ pub struct Lacks {
     pub units: Option<i64>,
     /// The window of a rate in milliseconds.
     pub per: Option<i64>,
-    /// A step that has waited longer, and that nothing passes. Null: none has.
+    /// The step that has waited longest for it, which nothing passes after `fair_after`. Null: this step, or it is a rate.
     pub behind: Option<StepId>,
 }
 
@@ -61,6 +63,41 @@ pub fn resources(tx: &ReadTx, after: Option<(ResourceKind, &str)>, limit: usize)
     Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
+/// Resources that steps hold or wait for: those with the most waiting steps first, then by kind and name. It looks at
+/// the first 1,000 of those in use.
+pub fn busy_resources(tx: &ReadTx, limit: usize) -> Result<Vec<ResourceRow>> {
+    let ids = tx.rows(BUSY, [LOOKED_AT], |row| row.get(0).map(ResourceId))?;
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(resource(tx, id)?);
+    }
+    found.retain(|it| it.waiting > 0 || it.held > 0);
+    found.sort_by(|one, other| {
+        other
+            .waiting
+            .cmp(&one.waiting)
+            .then_with(|| (one.kind.code(), &one.name).cmp(&(other.kind.code(), &other.name)))
+    });
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The same, followed by those that nothing holds or waits for.
+pub fn busiest_resources(tx: &ReadTx, limit: usize) -> Result<Vec<ResourceRow>> {
+    let mut found = busy_resources(tx, limit)?;
+    for idle in resources(tx, None, limit)? {
+        if found.len() < limit && !found.iter().any(|it| (it.kind, &it.name) == (idle.kind, &idle.name)) {
+            found.push(idle);
+        }
+    }
+    Ok(found)
+}
+
+/// From the two small tables that are empty while no step takes a resource.
+const BUSY: &str = "SELECT resource_id FROM (SELECT resource_id FROM holding UNION SELECT resource_id FROM line_wait)
+    ORDER BY resource_id LIMIT ?1";
+const LOOKED_AT: i64 = 1_000;
+
 fn resource(tx: &ReadTx, id: ResourceId) -> Result<Option<ResourceRow>> {
     let found = tx.row("SELECT name, kind, capacity, source, held, due FROM resource WHERE id = ?1", [id.0], read)?;
     let Some(mut row) = found else { return Ok(None) };
@@ -71,7 +108,19 @@ fn resource(tx: &ReadTx, id: ResourceId) -> Result<Option<ResourceRow>> {
     )?;
     let waiting = tx.row(WAITING, [id.0, COUNTED], |row| row.get(0))?;
     row.waiting = waiting.unwrap_or(0);
+    if let Some(first) = line::first_for(tx, id)?.filter(|_| row.waiting > 0) {
+        row.first = first_of(tx, first.line)?;
+    }
     Ok(Some(row))
+}
+
+/// The first step of a line.
+fn first_of(tx: &ReadTx, line: i64) -> Result<Option<StepId>> {
+    tx.row(
+        "SELECT step_id FROM ready WHERE queue = ?1 ORDER BY priority DESC, group_id, step_id LIMIT 1",
+        [line::queue_of(line)],
+        |row| row.get(0).map(StepId),
+    )
 }
 
 const WAITING: &str = "SELECT count(*) FROM (SELECT 1 FROM line_wait w JOIN line l ON l.id = w.line_id
@@ -87,6 +136,7 @@ fn read(row: &Row) -> Result<ResourceRow> {
         source: CapacitySource::from_code(row.get(3)?).unwrap_or(CapacitySource::Default),
         held: if is_rate { 0 } else { row.get(4)? },
         waiting: 0,
+        first: None,
         holders: Vec::new(),
         next: row.get::<Option<i64>>(5)?.filter(|_| is_rate).map(Timestamp),
     })
@@ -108,13 +158,7 @@ pub(super) fn lacks(tx: &ReadTx, step: StepId) -> Result<Option<Lacks>> {
     let part = parts.into_iter().find(|it| it.resource == lacks);
     let is_rate = resource.kind == ResourceKind::Rate;
     let first = line::first_for(tx, lacks)?.filter(|it| it.line != own && it.since <= since && !is_rate);
-    let behind = first.map(|it| {
-        tx.row(
-            "SELECT step_id FROM ready WHERE queue = ?1 ORDER BY priority DESC, group_id, step_id LIMIT 1",
-            [line::queue_of(it.line)],
-            |row| row.get(0).map(StepId),
-        )
-    });
+    let behind = first.map(|it| first_of(tx, it.line));
     Ok(Some(Lacks {
         units: part.and_then(|it| it.units),
         per: part.filter(|_| is_rate).map(|it| it.per.0 as i64),

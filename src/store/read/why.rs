@@ -80,7 +80,7 @@ pub struct Why {
     pub waits: Option<Waiting>,
     /// The resource that it waits for.
     pub lacks: Option<Lacks>,
-    /// The group that it started, while it waits for it.
+    /// The group that it started, while it waits for it or after it failed.
     pub children: Option<Children>,
     /// Its run has not started, since so many others of its group are open side by side.
     pub full: Option<i64>,
@@ -154,6 +154,9 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     }
     if why.step.status == Status::Waiting {
         (why.waits, why.children) = (waiting::get(tx, id)?, below::children(tx, id)?);
+    }
+    if why.step.status == Status::Failed {
+        why.children = below::children(tx, id)?;
     }
     why.full = if why.group_opening { below::full(tx, why.group)? } else { None };
     if why.step.status == Status::Skipped {

@@ -111,6 +111,11 @@ pub fn of_group(tx: &ReadTx, group: GroupId) -> Result<Option<Child>> {
     tx.row(&format!("SELECT {COLUMNS} WHERE c.group_id = ?1"), [group.0], read)
 }
 
+/// The step that started a group. None: no step did.
+pub(in crate::store) fn step_of(tx: &ReadTx, group: GroupId) -> Result<Option<StepId>> {
+    tx.row("SELECT step_id FROM child_group WHERE group_id = ?1", [group.0], |row| row.get(0).map(StepId))
+}
+
 /// The groups that the steps of a group started, after the group `after`, in order. Includes those of earlier lists.
 pub fn below(tx: &ReadTx, parent: GroupId, after: GroupId, limit: usize) -> Result<Vec<GroupId>> {
     tx.rows(

@@ -248,7 +248,9 @@ pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
     if !leave_phase(tx, group, GroupPhase::Building)? {
         return Ok(());
     }
-    event::note(tx, EventKind::GroupStart, About::group(group))
+    let starter = if tx.memory().families { child_group::step_of(tx, group)? } else { None };
+    let detail = starter.map(|step| format!("started by {step}")).unwrap_or_default();
+    event::note_with(tx, EventKind::GroupStart, About::group(group), detail)
 }
 
 /// Releases the hold that kept a group open while it was built or reopened, so that it can end. False: there was no
