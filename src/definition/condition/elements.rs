@@ -1,70 +1,32 @@
 //! The list of a `for_each`, in the expression language of conditions.
 
-use super::{Condition, Facts, Problem, asks_for_item, check, judge, parameters, parse::Node, read};
-use serde::{Deserialize, Serialize};
+use super::{
+    expression::{Expression, Kind, Wanted},
+    facts::Facts,
+    judge,
+};
 use serde_json::Value;
 
-/// Evaluated once, when its step starts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Elements {
-    source: String,
-    root: Node,
+/// The list of a step.
+pub type Elements = Expression<List>;
+
+/// The result of a `for_each`: a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List;
+
+impl Kind for List {
+    const NAME: &str = "a list";
+    const EXAMPLE: &str = "inputs.split.value.pages";
+    const RESULT: Wanted = Wanted::List;
 }
 
 impl Elements {
-    /// Parses a list. Names of steps are not checked here; see `check`.
-    pub fn parse(source: &str) -> Result<Elements, Problem> {
-        let (source, root) = read(source, "a list", "inputs.split.value.pages")?;
-        check::list(&root)?;
-        Ok(Elements { source, root })
-    }
-
-    /// As written.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// Refuses the name of a step that is not among `needs`.
-    pub fn check(&self, needs: &[&str]) -> Result<(), Problem> {
-        check::inputs(&self.root, needs)
-    }
-
-    /// Whether it uses the item.
-    pub fn asks_for_item(&self) -> bool {
-        asks_for_item(&self.root)
-    }
-
-    /// The parameters without which it can't be evaluated.
-    pub fn parameters(&self) -> Vec<String> {
-        parameters(&self.root)
-    }
-
     /// The elements, or the problem if the result is not a list.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<Vec<Value>, String> {
         match judge::judge_list(&self.root, facts)?.into_owned() {
             Value::Array(all) => Ok(all),
-            other => Err(format!("it is {}, which is no list", judge::kind(&other))),
+            other => Err(format!("it is {}, not a list", judge::kind(&other))),
         }
-    }
-
-    /// The values of the names in it, for people. See `Condition::seen`.
-    pub fn seen(&self, facts: &Facts<'_>) -> serde_json::Map<String, Value> {
-        Condition { source: self.source.clone(), root: self.root.clone() }.seen(facts)
-    }
-}
-
-impl TryFrom<String> for Elements {
-    type Error = String;
-
-    fn try_from(source: String) -> Result<Elements, String> {
-        Elements::parse(&source).map_err(|it| it.0)
-    }
-}
-
-impl From<Elements> for String {
-    fn from(it: Elements) -> String {
-        it.source
     }
 }
 
@@ -89,7 +51,7 @@ mod tests {
                 Ok(json!([{"name": "a", "of": 1}, {"name": "b", "of": 1}])),
             ),
             ("[]", Ok(json!([]))),
-            ("item", Err("it is an object, which is no list")),
+            ("item", Err("it is an object, not a list")),
             ("inputs.split.value.pages", Err("there is no field `pages`")),
         ] {
             let judged = Elements::parse(source).unwrap().judge(&facts);

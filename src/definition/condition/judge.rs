@@ -318,7 +318,7 @@ impl<'a> Judge<'a> {
                 })
             }
         };
-        found.map(|it| Cow::Owned(it.into())).ok_or_else(|| format!("{left} {sign} {right} is no number"))
+        found.map(|it| Cow::Owned(it.into())).ok_or_else(|| format!("{left} {sign} {right} is not a number"))
     }
 
     fn text<'v>(&self, value: &'v Value, what: &str) -> Result<&'v str, String> {
@@ -359,7 +359,7 @@ impl<'a> Judge<'a> {
                     _ => None,
                 };
                 let found = found.and_then(Number::from_f64);
-                found.map(|it| Cow::Owned(it.into())).ok_or_else(|| format!("{first} is no number"))
+                found.map(|it| Cow::Owned(it.into())).ok_or_else(|| format!("{first} is not a number"))
             }
         }
     }
@@ -417,5 +417,5 @@ fn int(value: &Value) -> Result<i64, String> {
         Value::String(it) => it.trim().parse().ok(),
         _ => None,
     };
-    found.ok_or_else(|| format!("{value} is no whole number"))
+    found.ok_or_else(|| format!("{value} is not a whole number"))
 }

@@ -334,7 +334,7 @@ fn call(name: &str, function: Function, arguments: Vec<Node>, count: usize) -> R
 
 fn no_function(name: &str) -> Problem {
     let hint = "there are size, has, string, int, double, contains, startsWith, endsWith, all, exists, exists_one, filter, map";
-    (format!("`{name}` is no function"), Some(hint.into()))
+    (format!("`{name}` is not a function"), Some(hint.into()))
 }
 
 fn unexpected(token: &Token) -> Problem {

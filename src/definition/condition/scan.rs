@@ -100,7 +100,7 @@ fn text(rest: &str, quote: char) -> Result<(Token, usize), Problem> {
                     '\\' | '"' | '\'' => escaped,
                     other => {
                         let hint = r#"`\n`, `\t`, `\r`, `\\`, `\"` and `\'` are"#;
-                        return Err((format!("`\\{other}` is no escape"), Some(hint.into())));
+                        return Err((format!("`\\{other}` is not a valid escape"), Some(hint.into())));
                     }
                 });
             }

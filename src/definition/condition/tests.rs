@@ -1,4 +1,5 @@
 use super::*;
+use crate::definition::MASK;
 use proptest::prelude::*;
 use serde_json::json;
 use std::borrow::Cow;
@@ -64,8 +65,8 @@ fn what_has_no_answer_says_why() {
         ("item.name && true", "a text stands where true or false belongs"),
         ("inputs.sort.value.tags[2] == 'c'", "there is no element 2 in a list of 2"),
         ("item.size / 0 == 1", "`/` divides by 0"),
-        ("9223372036854775807 + item.size == 1", "9223372036854775807 + 3 is no number"),
-        ("int(item.name) == 1", "\"a.pdf\" is no whole number"),
+        ("9223372036854775807 + item.size == 1", "9223372036854775807 + 3 is not a number"),
+        ("int(item.name) == 1", "\"a.pdf\" is not a whole number"),
     ];
     for (text, wanted) in table {
         assert_eq!(judged(text), Err(wanted.to_string()), "{text}");
@@ -86,7 +87,7 @@ fn what_can_never_be_right_is_refused_when_it_is_read() {
         ("run.failed == 'true'", "true or false is compared with a text"),
         ("item.x > 1 + 'a'", "`+` stands between a number and a text"),
         ("inputs.sort.status == 'COMPLETED'", "`inputs.sort.status` is never 'COMPLETED'"),
-        ("item.name.matches('a.*')", "`matches` is no function"),
+        ("item.name.matches('a.*')", "`matches` is not a function"),
         ("size(1) > 2", "what `size` takes must be a text or a list or an object, not a number"),
         ("(item", "`)` is missing before the end"),
         ("item.x == 'a", "a quote is not closed"),
@@ -94,7 +95,7 @@ fn what_can_never_be_right_is_refused_when_it_is_read() {
         ("!item.x == 99999999999999999999", "the number 99999999999999999999 is too large"),
     ];
     for (text, wanted) in table {
-        let refused = Condition::parse(text).map_err(|it| it.0).map(|it| it.source);
+        let refused = Condition::parse(text).map_err(|it| it.0).map(String::from);
         assert_eq!(refused.map_err(|it| it.to_string()), Err(wanted.to_string()), "{text}");
     }
     let condition = Condition::parse("inputs.may.status == 'failed'").unwrap();
