@@ -111,8 +111,11 @@ pub fn groups(store: &Store, filter: &GroupFilter) -> Result<GroupList> {
     Ok(GroupList { groups, next })
 }
 
-/// The group that was submitted last.
-pub fn newest_group(store: &Store) -> Result<GroupId> {
+/// The requested group, or the one that was submitted last.
+pub fn group_or_newest(store: &Store, requested: Option<GroupId>) -> Result<GroupId> {
+    if let Some(group) = requested {
+        return Ok(group);
+    }
     let newest = store.read(|tx| read::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
     newest.first().map(|it| it.id).ok_or(Error::NoGroup)
 }

@@ -35,7 +35,7 @@ pub use export::{
     Export, ExportHead, ExportedRun, ExportedStep, Outcome, export_head, export_runs, outcomes, step_names,
 };
 pub use list::{
-    GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList, WaitingList, groups, newest_group, question,
+    GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList, WaitingList, group_or_newest, groups, question,
     runs, steps, waiting,
 };
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};

@@ -28,7 +28,7 @@ pub struct Runs {
 impl Runs {
     pub fn run(self, cx: &Context) -> Result<()> {
         let Page { status, limit } = self.page;
-        let group = group_or_newest(cx, self.group)?;
+        let group = view::group_or_newest(cx.store()?, self.group)?;
         let filter = RunFilter { status, after: self.after, limit };
         let found = view::runs(cx.store()?, group, &filter)?;
         if cx.output.json {
@@ -60,13 +60,5 @@ impl Runs {
             cx.output.note(format!("more: `windlass list runs --group {group} --after {next}`"));
         }
         Ok(())
-    }
-}
-
-/// The requested group, or the newest one.
-pub fn group_or_newest(cx: &Context, asked: Option<GroupId>) -> Result<GroupId> {
-    match asked {
-        Some(group) => Ok(group),
-        None => Ok(view::newest_group(cx.store()?)?),
     }
 }

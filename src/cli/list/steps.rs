@@ -1,7 +1,4 @@
-use super::{
-    page::{Page, lower},
-    runs::group_or_newest,
-};
+use super::page::{Page, lower};
 use crate::{
     cli::{
         context::Context,
@@ -46,7 +43,7 @@ impl Steps {
             let status = self.page.status.map(lower).unwrap_or_default();
             let place = match self.run {
                 Some(run) => run.to_string(),
-                None => group_or_newest(cx, self.group)?.to_string(),
+                None => view::group_or_newest(cx.store()?, self.group)?.to_string(),
             };
             cx.output.note(format!("no {status}steps in {place}"));
             return Ok(());
@@ -82,7 +79,9 @@ impl Steps {
             limit: self.page.limit,
         };
         let store = cx.store()?;
-        let Some(run) = self.run else { return Ok(view::steps(store, group_or_newest(cx, self.group)?, &wanted)?) };
+        let Some(run) = self.run else {
+            return Ok(view::steps(store, view::group_or_newest(store, self.group)?, &wanted)?);
+        };
         let RunDetails { run: row, steps, .. } = store.read(|tx| read::show_run(tx, run))?;
         let steps = steps.into_iter().filter(|it| wanted.wants(it));
         let steps = steps.map(|step| ListedStep { step, run, item: row.item.clone() }).collect();

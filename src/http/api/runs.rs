@@ -56,7 +56,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
     };
     let found = app.blocking(move |engine| {
         let store = engine.store();
-        let group = group.map_or_else(|| view::newest_group(store), Ok)?;
+        let group = view::group_or_newest(store, group)?;
         view::runs(store, group, &filter)
     });
     Ok(Json(found.await?))
