@@ -179,13 +179,7 @@ impl Engine {
                 Ok((more, removed))
             })?;
             any |= more || removed != Removed::default();
-            let sum = &mut pruned.removed;
-            sum.runs += removed.runs;
-            sum.steps += removed.steps;
-            sum.attempts += removed.attempts;
-            sum.logs += removed.logs;
-            sum.hooks += removed.hooks;
-            sum.kept += removed.kept;
+            pruned.removed += removed;
             if !more {
                 pruned.groups += u64::from(any);
                 return Ok(true);

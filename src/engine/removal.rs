@@ -52,11 +52,7 @@ impl Engine {
                 let more = prune::slice(tx, id, Outputs::Remove, SLICE, &mut removed)?;
                 Ok((more, removed))
             })?;
-            sum.runs += removed.runs;
-            sum.steps += removed.steps;
-            sum.attempts += removed.attempts;
-            sum.logs += removed.logs;
-            sum.hooks += removed.hooks;
+            sum += removed;
             if !more {
                 return Ok((sum, history));
             }

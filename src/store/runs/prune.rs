@@ -23,6 +23,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 use serde::Serialize;
+use std::ops::AddAssign;
 
 /// A group that can be pruned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +46,17 @@ pub struct Removed {
     pub hooks: u64,
     /// Outputs whose files are kept.
     pub kept: u64,
+}
+
+impl AddAssign for Removed {
+    fn add_assign(&mut self, other: Removed) {
+        self.runs += other.runs;
+        self.steps += other.steps;
+        self.attempts += other.attempts;
+        self.logs += other.logs;
+        self.hooks += other.hooks;
+        self.kept += other.kept;
+    }
 }
 
 /// Groups that can be pruned once they are old enough. A hook that is due or running, or a lock of one of its steps,
