@@ -9,7 +9,7 @@ use support::house;
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{
     model::{Millis, Outcome, Scope, Status, StepId, Timestamp},
-    store::{Held, Settlement, attempt, cancel, hook, idle, pause, read, reap, resource_lock, retry, worker},
+    store::{Held, Settlement, attempt, cancel, idle, pause, read, reap, resource_lock, retry, worker},
 };
 
 /// The record of an attempt that was given back.
@@ -140,7 +140,7 @@ fn a_retry_in_slices_re_opens_nothing_twice_and_a_cancel_ends_it() {
     book.store.write(move |tx| retry::group(tx, group)).unwrap();
     assert!(book.store.write(move |tx| retry::group_slice(tx, group, 1, None)).unwrap());
     book.check();
-    // The first run fails again before the second slice: it is not re-opened a second time.
+    // The first run fails again before the second slice. It is not reopened a second time.
     book.fail(&book.claim("*"), "again");
     assert!(!book.ended(group), "the group is held open while it is re-opened");
     assert_eq!(book.store.read(retry::unfinished).unwrap(), [group]);
@@ -288,7 +288,7 @@ fn a_silent_worker_keeps_its_key_until_its_lock_is_swept() {
 fn an_adopted_group_is_claimed_in_its_scope_wherever_its_steps_wait() {
     let book = Book::new();
     let group = book.submit_with(&chain(&["a", "b"]), &["1", "2", "3"], 0, &[Some("k"), None]);
-    // The first stays in queue 0 although its type has a queue now.
+    // The first step stays in queue 0, although its type has its own queue now.
     let id = book.claim("*");
     book.settle(&id, Settlement::Release { due: id.due, record: None });
     let step_type = id.step_type;
@@ -395,7 +395,12 @@ fn a_hook_is_in_the_scope_of_the_group_that_it_tells_of() {
     let of = |scope| book.claims_in(scope, "hooks", 9).iter().map(|it| it.group).collect::<Vec<_>>();
     assert_eq!(of(Scope::Group(own)), [own.hooks()]);
     assert_eq!(of(Scope::Group(other)), [], "it has no worker of its own");
-    book.store.write(move |tx| hook::adopt_slice(tx, other, StepId(0), 9)).unwrap();
+    book.store
+        .write(move |tx| {
+            let (hooks, from) = (other.hooks(), windlass::model::RunId(0));
+            windlass::store::group::adopt_slice(tx, hooks, hooks, from, 9)
+        })
+        .unwrap();
     assert_eq!(of(Scope::Group(other)), [other.hooks()]);
     book.check();
 }
@@ -465,11 +470,11 @@ fn a_retry_that_races_with_a_reap_or_a_cancel_leaves_one_state() {
     let stale = book.claim("*");
     let id = stale.lease.step;
     let step = move |store: &windlass::store::Store| store.write(move |tx| retry::step(tx, id));
-    // While it runs, and after it was reaped, it is open: there is nothing to retry.
+    // While it runs, and after it was reaped, it is open, so there is nothing to retry.
     assert!(step(&book.store).is_err());
     book.reap(WORKER);
     assert!(step(&book.store).is_err());
-    // Cancelled, retried, and the late result of before loses.
+    // Cancelled and retried; the late result of the earlier attempt is ignored.
     book.cancel(group);
     assert!(book.ended(group));
     assert_eq!(step(&book.store).unwrap(), 2);
@@ -513,14 +518,14 @@ fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
     let steps: Vec<_> = (1..=4).map(put_off).collect();
     let step = &steps[3];
     assert_eq!((book.count("attempt"), book.count("attempt_log")), (1, 1));
-    // One that was stopped with its worker leaves a row of its own, and the count begins with the next.
+    // An attempt that was stopped with its worker leaves its own row, and the count starts again with the next one.
     let again = book.claim("*");
     let detail = serde_json::json!({"outcome": {}, "certificate": {}}).to_string();
     let record = attempt::Record { outcome: windlass::model::AttemptOutcome::Interrupted, detail, logs: vec![] };
     book.settle(&again, Settlement::Release { due: book.now(), record: Some(record) });
     assert_eq!(book.store.read(|tx| attempt::tries(tx, step.lease.step, 1)).unwrap(), (0, 0));
     assert_eq!(book.count("attempt"), 2);
-    // The last try, which fails, takes the place of the row as well.
+    // The last try, which fails, also replaces the row.
     let again = put_off(1);
     assert_eq!((again.lease.step, book.count("attempt")), (step.lease.step, 2));
     let last = book.claim("*");

@@ -2,8 +2,8 @@
 
 use super::{Engine, error::Result};
 use crate::{
-    model::{GroupId, RunId, StepId},
-    store::{child_group, group, hook},
+    model::{GroupId, RunId},
+    store::{child_group, group},
 };
 
 const RUNS: usize = 100;
@@ -14,15 +14,13 @@ impl Engine {
         self.adopt_into(group, group)
     }
 
-    /// The same, including the groups that its steps started.
+    /// The same, including its hooks and the groups that its steps started.
     fn adopt_into(&self, group: GroupId, scope: GroupId) -> Result<()> {
-        let mut after = RunId(0);
-        while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, group, scope, after, RUNS))? {
-            after = last;
-        }
-        let mut after = StepId(0);
-        while let Some(last) = self.store.write(move |tx| hook::adopt_slice(tx, group, after, RUNS))? {
-            after = last;
+        for (id, scope) in [(group, scope), (group.hooks(), group.hooks())] {
+            let mut after = RunId(0);
+            while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, id, scope, after, RUNS))? {
+                after = last;
+            }
         }
         let mut below = GroupId(0);
         loop {

@@ -265,19 +265,6 @@ pub fn prune_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usiz
     Ok(ended.len())
 }
 
-/// Gives the open hooks of a group, after the step `after`, its scope. Returns where to continue; None at the end.
-/// Start with step 0.
-pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: StepId, limit: usize) -> Result<Option<StepId>> {
-    let open = tx.rows(OPEN, params![group.hooks().0, after.0, limit as i64], |row| row.get(0).map(StepId))?;
-    for id in &open {
-        place::adopt(tx, *id, group.hooks())?;
-    }
-    Ok(open.last().filter(|_| open.len() == limit).copied())
-}
-
-const OPEN: &str =
-    "SELECT first_step FROM run WHERE group_id = ?1 AND ended IS NULL AND first_step > ?2 ORDER BY id LIMIT ?3";
-
 /// Due hooks of ended groups, of groups that a user paused, and of schedules, each with its step.
 pub(in crate::store) fn due_beside_work(tx: &ReadTx) -> Result<Vec<(Hook, StepId)>> {
     tx.rows(DUE_BESIDE_WORK, [], |row| Ok((read(row)?, StepId(row.get(8)?))))
