@@ -14,7 +14,6 @@ pub fn end(tx: &WriteTx, step: StepId, end: &End, told: Option<&Value>) -> Resul
 }
 
 /// Returns a waiting step to the queue that it was claimed from, with its attempt given back. False: it does not wait.
-#[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 pub fn put_back(tx: &WriteTx, step: StepId) -> Result<bool> {
     let Some((_, live)) = waiting::take(tx, step)? else { return Ok(false) };
     settle::give_back(tx, &live, live.due, false)?;

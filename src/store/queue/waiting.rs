@@ -30,7 +30,6 @@ pub enum WaitsFor {
     /// A signal with this name to its group or run.
     Signal(String),
     /// The end of this group.
-    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     Children(GroupId),
 }
 
@@ -210,12 +209,10 @@ pub fn get(tx: &ReadTx, id: StepId) -> Result<Option<Waiting>> {
 }
 
 /// The step that waits for the end of a group.
-#[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 pub fn of_children(tx: &ReadTx, group: GroupId) -> Result<Option<Waiting>> {
     tx.row(OF_CHILDREN, [group.0], read)
 }
 
-#[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 pub(in crate::store) const OF_CHILDREN: &str = formatcp!("SELECT {COLUMNS} FROM waiting WHERE children = ?1");
 
 /// When the first wait ends on its own.
