@@ -1,4 +1,4 @@
-//! Many from one: steps that start runs of their own, wait for them without a worker, and end with them.
+//! Steps that start runs of their own, wait for them without a worker, and end with them.
 
 mod support {
     pub mod binary;
@@ -29,7 +29,7 @@ use windlass::{
     },
 };
 
-/// What the store finds wrong; nothing is.
+/// Asserts that the store finds no problem.
 #[track_caller]
 fn sound(engine: &Engine) {
     let found = engine.store().read(check::check).unwrap();
@@ -55,7 +55,7 @@ fn status(engine: &Engine, step: i64) -> Status {
     engine.store().read(|tx| read::status_of_step(tx, StepId(step))).unwrap()
 }
 
-/// All that has happened.
+/// All events so far.
 fn events(store: &Store) -> Vec<Event> {
     let mut all = Vec::new();
     let mut cursor = Cursor::default();
@@ -67,7 +67,7 @@ fn events(store: &Store) -> Vec<Event> {
     }
 }
 
-/// Runs a workflow for one item; the engine, and the status of its group.
+/// Runs a workflow for one item. Returns the engine and the status of its group.
 fn run(home: &Path, text: &str, item: &str) -> (Engine, GroupId, Status) {
     let engine = plant::open(home);
     let worker = plant::worker(&engine, 1);
@@ -154,7 +154,7 @@ fn a_list_that_can_not_be_made_fails_its_step_and_says_what_it_saw() {
         ("item.pages", "its list `item.pages` can't be made"),
         ("params", "takes a list"),
         ("inputs.plan.files[\"list.txt\"]", "step `plan` left no file `list.txt`"),
-        ("inputs.plan.value", "which is no list"),
+        ("inputs.plan.value", "not a list"),
     ] {
         let home = tempfile::tempdir().unwrap();
         let text = format!(
@@ -258,7 +258,7 @@ fn a_workflow_that_contains_itself_is_refused_with_the_way() {
 
 #[test]
 fn a_step_that_waits_for_its_runs_holds_no_place_so_they_can_not_starve() {
-    // One place, and three levels of steps that wait for each other.
+    // One slot, and three levels of steps that wait for each other.
     let home = tempfile::tempdir().unwrap();
     let text = r#"
 id: deep
@@ -338,7 +338,7 @@ steps:
     run: "true"
 "#;
 
-/// A workflow whose runs wait for a file, at work.
+/// A running workflow whose runs wait for a file.
 fn slow(home: &Path, size: usize) -> (Engine, windlass::engine::Worker, GroupId, std::path::PathBuf) {
     let engine = plant::open(home);
     let worker = plant::worker(&engine, size);
@@ -575,7 +575,7 @@ fn collect_runs_once_after_all_runs_and_again_after_a_retry() {
     assert_eq!(plant::wait(&engine, &worker, group), Status::Completed);
     sound(&engine);
     assert_eq!(status(&engine, 5), Status::Skipped, "nothing failed this time");
-    // One run alone, which completes as before: the results are collected once more.
+    // A single run reruns and completes as before, so the results are collected once more.
     engine.retry_run_as(windlass::model::RunId(1), &Retry { from: Some("work".into()), ..Retry::default() }).unwrap();
     sound(&engine);
     assert_eq!(plant::wait(&engine, &worker, group), Status::Completed);
@@ -644,7 +644,7 @@ steps:
     assert_eq!(value(&engine, 1)["count"], 3);
 }
 
-/// A step that runs, and the settlement with which it waits for a group.
+/// A running step, and the settlement with which it waits for a group.
 fn parent(book: &Book) -> (windlass::store::Claimed, impl Fn(GroupId) -> Settlement + use<>) {
     book.submit(&house::chain(&["p", "q"]), &["x"]);
     let claimed = book.claim("*");
@@ -724,7 +724,7 @@ fn a_group_whose_step_was_cancelled_meanwhile_is_cancelled_too() {
     let id = step.lease.step;
     let below = start(&book, id, &["a", "b"]);
     book.reap(windlass::model::WorkerId(1));
-    // Claimable again, and cancelled before the next attempt finds the group.
+    // The step is claimable again, and is cancelled before the next attempt finds the group.
     book.store.write(move |tx| windlass::store::cancel::step(tx, id)).unwrap();
     book.check();
     let flagged = book.store.read(windlass::store::cancel::unfinished).unwrap();

@@ -1,4 +1,4 @@
-//! Limits as people use them: files, commands and worker processes.
+//! Resource limits as people use them: files, commands and worker processes.
 
 mod support {
     pub mod binary;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{fs, time::Duration};
 use support::{binary::eventually, place::Place};
 
-/// What a command that is refused says.
+/// The message of a command that is refused.
 #[track_caller]
 fn refusal(place: &Place, arguments: &[&str]) -> String {
     let ended = place.run(arguments);
@@ -17,7 +17,7 @@ fn refusal(place: &Place, arguments: &[&str]) -> String {
     ended.said()
 }
 
-/// The resource of this name, as `list resources` shows it.
+/// The resource with this name, as `list resources` shows it.
 fn resource(place: &Place, name: &str) -> Value {
     let list = place.json(&["list", "resources"]);
     let found = list["resources"].as_array().unwrap().iter().find(|it| it["name"] == name);
@@ -159,7 +159,7 @@ fn wrong_resources_are_refused_with_file_line_and_hint() {
         ("steps:\n- name: a\n  run: x\n  resources: { memory: 12 }", ["flow.yaml:5", "needs a unit", "12GiB"]),
         ("steps:\n- name: a\n  run: x\n  resources: { gpu: 1.5 }", ["flow.yaml:5", "whole number", "gpu"]),
         ("steps:\n- name: a\n  run: x\n  resources: { \"{{ out }}\": 1 }", ["flow.yaml:5", "no value here", "item"]),
-        ("steps:\n- name: a\n  run: x\n  rate: { api: 60 }", ["flow.yaml:5", "is no rate", "60/1m"]),
+        ("steps:\n- name: a\n  run: x\n  rate: { api: 60 }", ["flow.yaml:5", "is not a rate", "60/1m"]),
         ("steps:\n- name: a\n  run: x\n  rate: { api: 0/1m }", ["flow.yaml:5", "allows no start", "1/"]),
         ("capacity: { gpu: 0 }\nsteps: [{ name: a, run: x }]", ["flow.yaml:2", "lets no step start", "1 or more"]),
         ("capacity: { \"{{ item }}\": 1 }\nsteps: [{ name: a, run: x }]", ["flow.yaml:2", "no template", "api:*"]),
@@ -191,7 +191,7 @@ fn the_settings_outrank_a_workflow_and_of_two_workflows_the_last_counts() {
     assert_eq!(resource(&place, "cpu")["source"], "machine");
     place.write("home/windlass.toml", "[resources]\n\"api:*\" = 7\ncpu = 3\n");
     assert_eq!(submit("capacity: { \"api:*\": 2 }"), (7, "settings".into()));
-    // A worker puts them in force for work that was submitted before.
+    // A worker applies them to work that was submitted earlier.
     place.write("home/windlass.toml", "[resources]\n\"api:*\" = 5\ncpu = 3\n");
     place.ok(&["worker", "--until-idle"]);
     let (api, cpu) = (resource(&place, "api:x"), resource(&place, "cpu"));
@@ -224,7 +224,7 @@ fn no_window_of_a_rate_has_more_starts_and_why_says_when_the_next_comes() {
     assert!(told, "`why` named the rate while steps waited");
     let mut starts: Vec<i64> = steps(&place, "g1").iter().map(|it| it["started"].as_i64().unwrap()).collect();
     starts.sort_unstable();
-    // Both clocks are read one after the other, and count in milliseconds.
+    // The clocks are read one after the other, in milliseconds.
     let near = starts.windows(3).find(|it| it[2] - it[0] < 1_990);
     assert_eq!(near, None, "three starts within two seconds: {starts:?}");
     place.assert_sound();

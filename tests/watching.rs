@@ -1,4 +1,5 @@
-//! Watched directories: each version of a file starts its workflow once, whatever happens to processes, directories and hints.
+//! Watched directories: each version of a file starts its workflow once, whatever happens to processes, directories and
+//! hints.
 
 mod support {
     pub mod binary;
@@ -32,7 +33,7 @@ use windlass::{
 const SETTLED: Millis = Millis(2_000);
 const NEW_YEAR: i64 = 1_767_225_600_000;
 
-/// A home, a directory that it watches, and a clock that the test moves.
+/// A home, a watched directory, and a clock controlled by the test.
 struct House {
     dir: tempfile::TempDir,
     clock: Arc<MovableClock>,
@@ -48,7 +49,7 @@ impl House {
         House { dir, clock, engine }
     }
 
-    /// With a watch on `in` that has more of these fields.
+    /// Watches `in`, with these additional fields.
     fn watching(more: &str) -> House {
         let house = House::new();
         fs::create_dir(house.inbox()).unwrap();
@@ -116,7 +117,7 @@ impl House {
         items(&self.engine, group).iter().map(|it| it.strip_prefix(&root).unwrap_or(it).to_string()).collect()
     }
 
-    /// Time passes, with a look after each piece of it.
+    /// Lets time pass in small steps, with a look after each.
     fn pass(&self, watches: &mut Watches, time: Millis) {
         for _ in 0..4 {
             self.clock.advance(Millis(time.0 / 4));
@@ -124,7 +125,7 @@ impl House {
         }
     }
 
-    /// Until nothing can be waiting any more.
+    /// Lets time pass until nothing can be waiting any more.
     fn settle(&self, watches: &mut Watches) {
         watches.look().unwrap();
         // Longer than the pause between two readings of the directory.
@@ -272,7 +273,7 @@ fn without_existing_only_what_comes_later_counts() {
     house.settle(&mut watches);
     assert_eq!(house.runs(), counts(&[("new", 1)]));
     house.write("later", "x");
-    // While another process holds the watch, and nothing that came is lost.
+    // While another process holds the watch, and without losing new files.
     house.add(", existing: false, settled: 1s");
     house.settle(&mut watches);
     assert_eq!(house.runs(), counts(&[("later", 1), ("new", 1)]));
@@ -295,17 +296,20 @@ fn a_directory_may_come_later_vanish_and_return() {
     house.add("");
     let mut watches = Watches::new(&house.engine);
     house.settle(&mut watches);
-    assert!(house.row().problem.contains("is no directory"), "{:?}", house.row());
+    assert!(house.row().problem.contains("is not a directory"), "{:?}", house.row());
     let problems = view::status(&house.engine, None).unwrap().problems;
-    assert!(problems.iter().any(|it| it.text.contains("`w`") && it.text.contains("is no directory")), "{problems:?}");
+    assert!(
+        problems.iter().any(|it| it.text.contains("`w`") && it.text.contains("is not a directory")),
+        "{problems:?}"
+    );
     house.write("a", "x");
     house.settle(&mut watches);
     assert_eq!((house.runs(), house.row().problem.as_str()), (counts(&[("a", 1)]), ""));
     let away = house.dir.path().join("away");
     fs::rename(house.inbox(), &away).unwrap();
     house.settle(&mut watches);
-    assert!(house.row().problem.contains("is no directory"));
-    // An empty directory in its place, as when a disk is not mounted.
+    assert!(house.row().problem.contains("is not a directory"));
+    // An empty directory in its place, as if a disk were not mounted.
     fs::create_dir(house.inbox()).unwrap();
     house.settle(&mut watches);
     house.settle(&mut Watches::new(&house.engine));
@@ -370,7 +374,7 @@ fn more_changes_than_the_kernel_remembers_lose_no_file() {
     watches.look().unwrap();
     let most =
         fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").map_or(16_384, |it| it.trim().parse().unwrap());
-    // Two events each: it is made, and closed.
+    // Two events each: created and closed.
     let files = usize::min(most / 2 + 10, 20_000);
     for no in 0..files {
         house.write(&format!("{no}"), "");
@@ -426,7 +430,7 @@ fn a_burst_that_a_crash_interrupted_is_submitted_once() {
     for name in ["a", "b", "c"] {
         house.write(name, "x");
     }
-    // The crash comes after two of three files were noted.
+    // The crash comes after two of three files were recorded.
     let row = house.engine.store().read(watch::all).unwrap().remove(0);
     let version = |name: &str| {
         use std::os::unix::fs::MetadataExt;
@@ -440,7 +444,7 @@ fn a_burst_that_a_crash_interrupted_is_submitted_once() {
     assert_eq!(house.firings()[0].state, FiringState::Collecting);
     assert_eq!(house.settled(), counts(&[("a", 1), ("b", 1), ("c", 1)]));
     assert_eq!(house.groups().len(), 2, "the rest is a burst of its own");
-    // The crash comes after the submission, and the workflow is another one since.
+    // The crash comes after the submission, and the workflow was replaced since.
     let database = rusqlite::Connection::open(house.dir.path().join("home/engine.db")).unwrap();
     database.execute("UPDATE firing SET state = 1, group_id = NULL WHERE instant = ?1", [NEW_YEAR]).unwrap();
     let text = "id: w\non: { files: in }\nsteps: [{ name: b, uses: windlass/noop }]\n";
@@ -548,17 +552,17 @@ fn a_hundred_thousand_files_are_found_noted_and_started() {
     assert_eq!(view::show_schedule(&house.engine, "w").unwrap().watch.unwrap().known, (FILES - FILES / 10 + 1) as i64);
 }
 
-/// What happens to the files and to the process that watches.
+/// What happens to the files and to the watching process.
 #[derive(Debug, Clone)]
 enum Deed {
     Writes(usize),
     Renames(usize, usize),
     Removes(usize),
-    /// So many milliseconds pass.
+    /// This many milliseconds pass.
     Looks(u64),
-    /// The process is killed, and another starts.
+    /// The process is killed, and another one starts.
     Killed,
-    /// It is killed after it has noted a burst, before it submits its group.
+    /// It is killed after it has recorded a burst, before it submits its group.
     KilledInABurst,
     /// Everything has time to settle.
     Settles,
@@ -629,7 +633,7 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(40)
 }
 
-/// Notes all files that are there in their present versions as a burst.
+/// Records all existing files in their current versions as a burst.
 fn noted_by_a_dead_process(house: &House) {
     use std::os::unix::fs::MetadataExt;
     let row = house.engine.store().read(watch::all).unwrap().remove(0);
@@ -663,7 +667,7 @@ struct Model {
     files: BTreeMap<usize, usize>,
     must: BTreeMap<usize, BTreeSet<usize>>,
     may: BTreeMap<usize, BTreeSet<(usize, usize)>>,
-    /// Counts the times that a version came to a name: a version that comes back after it was gone is new.
+    /// Counts how often a version appeared under a name. A version that reappears after it was gone is new.
     arrivals: BTreeMap<usize, usize>,
 }
 
@@ -715,7 +719,7 @@ fn kills_of_workers_lose_no_file_and_start_none_twice() {
     for kill in 0..kills {
         let before = groups(&engine).len();
         let mut killed = worker(&home);
-        // More than one transaction takes.
+        // More than fits into one transaction.
         come(if kill % 2 == 0 { 1_500 } else { 3 });
         eventually("a burst begins", || {
             let row = engine.store().read(|tx| schedule::get(tx, "w")).unwrap();
@@ -791,7 +795,7 @@ fn what_a_watch_cannot_say_is_refused_with_its_line() {
     let table = [
         ("on: /inbox", 2, "`on` must be a mapping"),
         ("on: { match: '*' }", 2, "has no `files`"),
-        ("on: { files: '/in/*.pdf' }", 2, "is no directory"),
+        ("on: { files: '/in/*.pdf' }", 2, "is not a directory"),
         ("on: { files: /in, match: [] }", 2, "no file matches"),
         ("on: { files: /in, match: '/x' }", 2, "no file matches"),
         ("on: { files: /in, match: 'a**' }", 2, "not a pattern"),

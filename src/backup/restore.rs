@@ -229,7 +229,7 @@ fn unpack(archive: &mut Archive, stage: &Path, go_on: &dyn Fn() -> bool) -> Resu
         let path = stage.join(entry.name.strip_suffix(".zst").unwrap_or(&entry.name));
         if entry.name == SETTINGS {
             let text = text_of(archive, &entry)?;
-            let ported = portable(&text).map_err(|it| archive.damaged(format!("`{SETTINGS}` is no TOML: {it}")))?;
+            let ported = portable(&text).map_err(|it| archive.damaged(format!("`{SETTINGS}` is not TOML: {it}")))?;
             left_out.settings = ported.dropped;
             write_new(&path, ported.text.as_bytes())?;
         } else if let Some(name) = entry.name.strip_prefix("params/") {

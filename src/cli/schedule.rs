@@ -204,7 +204,7 @@ impl Add {
         let watches = view.watch.as_ref().map(|it| format!("; it watches {}", it.directory)).unwrap_or_default();
         cx.output.advice(format!("{verb} schedule `{}`{next}{watches}", new.name))?;
         cx.output.note(match view.watch {
-            Some(it) if it.watched => "each file that comes or changes starts a run",
+            Some(it) if it.watched => "each new or changed file starts a run",
             Some(_) => "`windlass serve` or `windlass worker` watches it while it runs",
             None => "`windlass serve` or `windlass worker` fires it while it runs",
         });

@@ -446,7 +446,7 @@ impl TryFrom<Stored> for Definition {
     fn try_from(stored: Stored) -> Result<Definition> {
         let hooks = stored.hooks.into_iter().map(|(name, hooks)| match EventKind::from_name(&name) {
             Some(kind) if kind.has_hooks() => Ok((kind, hooks)),
-            _ => Err(Error::Stored { what: "definition", message: format!("`{name}` is no event for hooks") }),
+            _ => Err(Error::Stored { what: "definition", message: format!("`{name}` is not an event for hooks") }),
         });
         let hooks = hooks.collect::<Result<_>>()?;
         let (concurrency, capacity, alerts) = (stored.concurrency, stored.capacity, stored.alerts);

@@ -87,7 +87,7 @@ pub mod by_name {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<EventKind, D::Error> {
         let name = String::deserialize(from)?;
-        EventKind::from_name(&name).ok_or_else(|| D::Error::custom(format!("`{name}` is no event")))
+        EventKind::from_name(&name).ok_or_else(|| D::Error::custom(format!("`{name}` is not an event")))
     }
 }
 

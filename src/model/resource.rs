@@ -41,7 +41,7 @@ pub fn parse_units(resource: &str, text: &str) -> Result<i64, String> {
     }
     let bytes: Option<Bytes> = text.ends_with(|c: char| c.is_ascii_alphabetic()).then(|| text.parse().ok()).flatten();
     let bytes = bytes.ok_or_else(|| {
-        format!("`{text}` is no number of units of `{resource}`; write a whole number, or a size such as `12GiB`")
+        format!("`{text}` is not a number of units of `{resource}`; write a whole number, or a size such as `12GiB`")
     })?;
     Ok(i64::try_from(bytes.0).map_or(MOST_UNITS, |it| it.min(MOST_UNITS)))
 }
@@ -64,7 +64,7 @@ impl FromStr for Rate {
 
     /// Reads `60/1m`: so many starts in each such time.
     fn from_str(text: &str) -> Result<Rate, String> {
-        let wrong = || format!("`{text}` is no rate; write `60/1m` for at most 60 starts in each minute");
+        let wrong = || format!("`{text}` is not a rate; write `60/1m` for at most 60 starts in each minute");
         let (starts, per) = text.split_once('/').ok_or_else(wrong)?;
         let starts: i64 = starts.trim().parse().map_err(|_| wrong())?;
         let per = per.trim();

@@ -45,7 +45,7 @@ fn json(value: &DeValue<'_>) -> Result<Value, String> {
         }
         DeValue::Float(number) => {
             let text = number.as_str().replace('_', "");
-            text.parse::<f64>().map_err(|_| format!("`{text}` is no number"))?.into()
+            text.parse::<f64>().map_err(|_| format!("`{text}` is not a number"))?.into()
         }
         DeValue::Array(list) => list.iter().map(|it| json(it.get_ref())).collect::<Result<Vec<_>, _>>()?.into(),
         DeValue::Table(table) => {

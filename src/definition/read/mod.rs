@@ -306,7 +306,7 @@ impl Reader<'_> {
                 let name = self.source.text(need, "needs")?;
                 let Some(found) = names.iter().position(|it| *it == name) else {
                     let hint = did_you_mean(&name, names.iter().map(String::as_str));
-                    let message = format!("step `{}` needs `{name}`, which is no step", draft.name);
+                    let message = format!("step `{}` needs `{name}`, which is not a step", draft.name);
                     return Err(self.source.refuse(need.line, message, Some(&hint)));
                 };
                 if !draft.needs.contains(&found) {

@@ -39,7 +39,7 @@ impl Reader<'_> {
                 "latest" => CatchUp::Latest,
                 "all" => CatchUp::All,
                 other => {
-                    let message = format!("`catch_up: {other}` is none of `none`, `latest`, `all`");
+                    let message = format!("`catch_up: {other}` is not one of `none`, `latest`, `all`");
                     return Err(self.source.refuse(node.line, message, None));
                 }
             },

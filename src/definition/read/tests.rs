@@ -137,7 +137,12 @@ fn what_is_wrong_is_refused_with_file_line_and_what_would_be_right() {
         ("- {run: ls}", 3, "no `name`", ""),
         ("- {name: a.b, run: ls}", 3, "has a dot", "`inputs.STEP.dir`"),
         ("- {name: a, run: ls}\n- {name: a, run: ls}", 4, "two steps are named `a`, the first in line 3", ""),
-        ("- {name: a, run: ls}\n- {name: b, run: ls, needs: [aa]}", 4, "needs `aa`, which is no step", "known: a, b"),
+        (
+            "- {name: a, run: ls}\n- {name: b, run: ls, needs: [aa]}",
+            4,
+            "needs `aa`, which is not a step",
+            "known: a, b",
+        ),
         ("- {name: a, run: ls, needs: b}\n- {name: b, run: ls}", 3, "in a circle: a -> b -> a", "take one"),
         ("- {name: a, run: 'echo \"{{ item }}\"'}", 3, "`{{ item }}` is inside quotes", "remove the quotes"),
         ("- {name: a, run: 'ls {{ itm }}'}", 3, "`itm` is not known here", "did you mean `item`?"),

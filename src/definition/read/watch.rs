@@ -36,7 +36,7 @@ impl Reader<'_> {
         let directory = self.source.text(files, "files")?;
         if directory.is_empty() || directory.contains(['*', '?', '[']) {
             let hint = "`files` is one directory; patterns go into `match`, such as `match: \"**/*.pdf\"`";
-            return Err(self.source.refuse(files.line, format!("`files: {directory}` is no directory"), Some(hint)));
+            return Err(self.source.refuse(files.line, format!("`files: {directory}` is not a directory"), Some(hint)));
         }
         let patterns = match given.get("match") {
             None => vec!["*".to_string()],

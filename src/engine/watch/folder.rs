@@ -278,7 +278,8 @@ impl Folder {
                 self.is_missing = true;
                 self.pending.clear();
                 let is_absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-                let reason = if is_absent { "is no directory".to_string() } else { format!("can't be read: {error}") };
+                let reason =
+                    if is_absent { "is not a directory".to_string() } else { format!("can't be read: {error}") };
                 self.problem = format!("{} {reason}", root.display());
                 return Ok(());
             }

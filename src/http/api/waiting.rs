@@ -53,7 +53,7 @@ struct Page {
 async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<WaitingList>> {
     let kind = asked.kind.as_deref().map(|name| {
         let found = WaitKind::ALL.iter().copied().find(|it| it.name() == name);
-        found.ok_or_else(|| Failure::bad_request(format!("`{name}` is none of time, approval, signal, children")))
+        found.ok_or_else(|| Failure::bad_request(format!("`{name}` is not one of time, approval, signal, children")))
     });
     let filter = WaitingFilter {
         kind: kind.transpose()?,

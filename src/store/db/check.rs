@@ -64,7 +64,7 @@ const RULES: &[(&str, &str)] = &[
           WHERE s.state < {STEP_COMPLETED} AND (g.id IS NULL OR g.ended IS NOT NULL)"),
     ),
     (
-        "is no step of its run",
+        "is not a step of its run",
         formatcp!("SELECT 's' || s.id FROM step s LEFT JOIN run r ON r.id = s.run_id
           WHERE s.state < {STEP_COMPLETED} AND (r.id IS NULL OR r.group_id <> s.group_id OR s.id <> r.first_step + s.no)"),
     ),
