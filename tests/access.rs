@@ -1,4 +1,4 @@
-//! Who may in, and how the server treats those who may not.
+//! Access control: who is admitted, and how the server treats others.
 
 mod support {
     pub mod binary;
@@ -58,7 +58,7 @@ fn foreign_hosts_and_origins_are_turned_away() {
     }
 }
 
-/// The status of a request that shows a session.
+/// The status of a request with a session.
 fn with_session(web: &Web, session: &str, headers: &[(&str, &str)]) -> u16 {
     let mut all = vec![("x-windlass-session", session)];
     all.extend(headers);
@@ -154,9 +154,9 @@ fn a_session_does_not_outlive_the_daemon_that_opened_it() {
     assert_eq!(second.get("/metrics").status, 200, "the token stays the token");
 }
 
-/// A connection that another user of this machine makes.
+/// A connection made by another user of this machine.
 fn connect_as(user: u32, web: &Web) -> TcpStream {
-    // A socket belongs to the user that a thread of this program is for the file system.
+    // The owner of a socket is the file-system user of the thread that creates it.
     std::thread::scope(|scope| {
         let made = scope.spawn(|| {
             // SAFETY: it changes the one number, of this thread alone, which ends here.
@@ -254,7 +254,7 @@ fn a_proxy_and_an_open_api_exclude_each_other() {
             assert!(said.contains(&format!("`{open}`")) && said.contains(&format!("`{name}`")), "{said}");
         }
     }
-    // Wherever each of them is said.
+    // The two settings may come from different places.
     std::fs::write(home.path().join("windlass.toml"), "hosts = [\"windlass.example\"]\n").unwrap();
     let refused = Windlass::on(home.path()).env("WINDLASS_API_OPEN", "true").arg("settings").output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -266,7 +266,7 @@ fn with_read_open_this_machine_may_read_but_not_change() {
     let web = Web::with("read_open = true\n");
     let get = |headers: &[(&str, &str)]| web.send("GET", "/metrics", headers, &[]).status;
     assert_eq!(get(&[]), 200);
-    // Through a proxy it may be anybody.
+    // Through a proxy, the request may come from anyone.
     assert_eq!((get(&[("x-forwarded-for", "8.8.8.8")]), get(&[("via", "1.1 proxy")])), (401, 401));
     assert_eq!((get(&[("x-forwarded-proto", "https")]), get(&[("cf-connecting-ip", "8.8.8.8")])), (401, 401));
     assert_eq!(web.send("POST", "/api/v1/session", &[], &[]).status, 401);
@@ -328,7 +328,7 @@ fn no_secret_is_ever_said() {
     };
     let link = run(&["ui", "--print"]);
     let code = link.trim().rsplit('/').next().unwrap();
-    // Neither of these opens anything; whoever reads them could mend them.
+    // Neither of these opens anything, but a reader of the log could correct them.
     for odd in [format!("/%6fpen/{code}"), format!("/ui/open/{code}")] {
         ureq::get(format!("http://{address}{odd}")).call().unwrap_err();
     }
@@ -350,7 +350,7 @@ fn api_open_opens_the_compatible_api_on_this_machine_and_nothing_else() {
     let form = ("content-type", "application/x-www-form-urlencoded");
     let made = |headers: &[(&str, &str)]| web.send("POST", "/api/v1/batch/", headers, b"source=s&name=n").status;
     assert_eq!((web.send("GET", "/api/v1/batch/", &[], &[]).status, made(&[form])), (200, 201));
-    // Neither another site's page nor the world behind a proxy is this machine.
+    // Neither another site's page nor a client behind a proxy is this machine.
     assert_eq!(made(&[form, ("origin", "http://evil.example")]), 403);
     assert_eq!(made(&[form, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]), 403);
     assert_eq!(made(&[form, ("x-forwarded-for", "8.8.8.8")]), 401);

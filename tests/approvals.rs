@@ -1,4 +1,4 @@
-//! Steps that wait for people, times and signals, as people meet them on the command line.
+//! Steps that wait for people, times and signals, used from the command line.
 
 mod support {
     pub mod binary;

@@ -1,4 +1,4 @@
-//! Backups: taken while work goes on, read back, restored, and continued.
+//! Backups: taken while work continues, verified, restored, and continued.
 
 mod support {
     pub mod binary;
@@ -95,7 +95,7 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     assert_eq!(wait(&again, &working, group), Status::Completed);
     working.stop(Millis::seconds(10));
     assert_sound(&again);
-    // No token of the restored engine is one that the old one gave out after the backup.
+    // The restored engine issues no token that the old one issued after the backup.
     let tokens = |engine: &Engine| {
         let steps = engine.store().read(audit::steps).unwrap();
         steps.iter().map(|it| (it.id, it.token.unwrap())).collect::<BTreeMap<_, _>>()
@@ -162,7 +162,7 @@ fn a_flipped_byte_anywhere_in_a_backup_is_found() {
         bytes[at] ^= 0x20;
         fs::write(&file, &bytes).unwrap();
         let found = backup::verify(&file, &|| true);
-        // A local header repeats what the list of entries says; nothing is read from it but its length.
+        // A local header repeats the central directory. Only its length is read.
         if let Ok(checked) = &found {
             assert_eq!(checked, &backup::verify(&file, &|| true).unwrap());
             continue;
@@ -199,7 +199,7 @@ fn a_restore_that_is_killed_leaves_a_home_that_nobody_uses_until_it_is_restored(
     wait(&engine, &working, group);
     working.stop(Millis::seconds(10));
     backup::take(&engine, &file, &|| true).unwrap();
-    // Each one is killed as soon as one of these is there: right after the mark, while unpacking, while moving in.
+    // Each restore is killed as soon as one of these exists: right after the mark, while unpacking, while moving in.
     for sign in ["restore.unfinished", ".restore", ".restore/engine.db-wal", "artifacts"] {
         let arguments = ["restore", &file.to_string_lossy()];
         let mut child = windlass(&other, &arguments).silent().spawn().unwrap();
@@ -262,7 +262,7 @@ fn a_backup_without_all_artifacts_is_no_success_and_doctor_misses_them() {
     let (code, out, err) = ended(windlass(&home, &each));
     assert_eq!(code, 0, "{out} {err}");
     assert_eq!(ended(windlass(&home, &["doctor"])).0, 0);
-    // As if its disk was not mounted.
+    // As if its disk were not mounted.
     fs::rename(&artifacts, dir.path().join("unplugged")).unwrap();
     let (code, out, err) = ended(windlass(&home, &["backup", &file.to_string_lossy()]));
     assert!(code == 1 && err.contains("2 artifacts could not be read"), "{code} {out} {err}");
@@ -274,7 +274,7 @@ fn a_backup_without_all_artifacts_is_no_success_and_doctor_misses_them() {
     assert_eq!(ended(windlass(&home, &["backup", &file.to_string_lossy(), "--force"])).0, 0);
 }
 
-/// Writes a backup again, each entry as `change` wants it: its bytes, how it is packed, and how the manifest lists it.
+/// Rewrites a backup with each entry changed by `change`: its bytes, its compression, and its line in the manifest.
 fn rewritten(from: &Path, to: &Path, change: impl Fn(&str, &mut Vec<u8>, &mut Listing)) {
     let mut old = zip::ZipArchive::new(fs::File::open(from).unwrap()).unwrap();
     let mut new = zip::ZipWriter::new(fs::File::create(to).unwrap());

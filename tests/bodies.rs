@@ -1,4 +1,4 @@
-//! `windlass ingest` of what is no file: an address, and stdin.
+//! `windlass ingest` of documents that are not files: URLs and stdin.
 
 mod support {
     pub mod binary;
@@ -16,7 +16,7 @@ use support::binary::Windlass;
 
 const ROPES: &str = "# Ropes\n\nHemp rots when it is stored wet.\n";
 
-/// Answers every request with what `answer` makes of its path.
+/// Answers every request with the result of `answer` for its path.
 fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -167,7 +167,7 @@ fn documents_that_failed_before_are_counted_and_strict_says_so_in_the_exit_code(
     assert_eq!(uris(&home).len(), 1, "the link leads out");
     assert!(windlass(&home, &["ingest", &docs, "--follow-links"], None).status.success());
     assert_eq!(uris(&home).len(), 2);
-    // What is advised tries the one that failed, and nothing else.
+    // The suggested command retries only the failed document.
     let retried = windlass(&home, &["retry", "g1"], None);
     assert!(retried.status.success(), "{}", said(&retried));
     let third = windlass(&home, &["ingest", &docs], None);

@@ -1,4 +1,4 @@
-//! The command line as people and scripts meet it: the real binary, its output and its exit codes.
+//! The command line as people and scripts use it: the real binary, its output and its exit codes.
 
 #[path = "support"]
 mod support {
@@ -57,7 +57,7 @@ fn every_command_has_help_with_an_example_of_its_use() {
     let place = Place::new();
     let help = place.ok(&["--help"]);
     let commands = help.lines().skip_while(|it| *it != "Commands:").skip(1).take_while(|it| !it.is_empty());
-    // Descriptions that take more than one line go on further to the right.
+    // Later lines of a description are indented further.
     let commands = commands.filter_map(|it| it.strip_prefix("  ").filter(|it| !it.starts_with(' ')));
     let commands: Vec<&str> = commands.filter_map(|it| it.split_whitespace().next()).collect();
     for expected in [

@@ -1,4 +1,4 @@
-//! Concurrency groups: groups of one name do not overlap, and none of them is forgotten.
+//! Concurrency groups: groups with the same name do not overlap, and none of them is forgotten.
 
 mod support {
     pub mod binary;
@@ -24,7 +24,7 @@ fn submit(book: &Book, name: &str, policy: Concurrency, runs: usize) -> GroupId 
     book.submit_group(&house::chain(&["a", "b"]), &items, &[], |new| new.concurrency = Some(turn)).unwrap()
 }
 
-/// The groups that have a claimable or running step.
+/// The groups with a claimable or running step.
 fn at_work(book: &Book) -> Vec<GroupId> {
     let all =
         book.store.read(|tx| read::groups(tx, &read::GroupFilter { limit: 1_000, ..Default::default() })).unwrap();
@@ -32,7 +32,7 @@ fn at_work(book: &Book) -> Vec<GroupId> {
     all.into_iter().filter(open).map(|it| it.id).collect()
 }
 
-/// Works until nothing is claimable; how many steps ran.
+/// Works until nothing is claimable. Returns how many steps ran.
 fn drain(book: &Book) -> usize {
     let mut count = 0;
     loop {
@@ -179,7 +179,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..60)
 }
 
-/// The same as the engine does for `replace`: in the transaction of the submission those before it are flagged.
+/// What the engine does for `replace`: the transaction of the submission flags the earlier groups.
 fn replace(book: &Book, name: &str, runs: usize) -> GroupId {
     let id = submit(book, name, Concurrency::Replace, runs);
     for other in book.store.read(|tx| windlass::store::concurrency::before(tx, id)).unwrap() {

@@ -1,4 +1,4 @@
-//! Conditions and failure: steps that are skipped, that follow a failure, that may fail, and that a cancel starts.
+//! Conditions and failures: steps that are skipped, that handle a failure, that may fail, and that run on cancellation.
 
 mod support {
     pub mod binary;
@@ -24,7 +24,7 @@ fn with_flow(workflow: &str) -> Place {
     place
 }
 
-/// What a command prints that ends with this code.
+/// The output of a command that must end with this code.
 #[track_caller]
 fn ends(place: &Place, code: i32, words: &[&str]) -> String {
     let done = place.run(words);

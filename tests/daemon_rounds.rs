@@ -1,5 +1,5 @@
-//! Starts, stops, kills and autostarts at random, several at a time: never two daemons, never a signalled stranger, never a
-//! sentinel that stays, never a child that is left over. `TEST_ROUNDS=1000` makes it long, `TEST_SEED` another.
+//! Starts, stops, kills and autostarts at random, several at a time. There must never be two daemons, a signalled
+//! foreign process, a leftover sentinel or a leftover child. `TEST_ROUNDS=1000` runs longer; `TEST_SEED` sets the seed.
 
 mod support {
     pub mod binary;
@@ -18,7 +18,7 @@ use std::{
 use web::{until, wait};
 use windlass::os::process_stat;
 
-/// xorshift64*, from which a failed run can be repeated.
+/// xorshift64*, so that a failed run can be repeated.
 struct Chance(u64);
 
 impl Chance {
@@ -34,7 +34,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Every process of windlass that works on this home, by pid: the home stands in its command line or environment.
+/// Every process of windlass that works on this home, by pid. The home is in its command line or environment.
 fn processes(home: &Path) -> Vec<(u32, String)> {
     let home = home.to_str().unwrap();
     let pids = fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -68,7 +68,7 @@ impl Rounds {
         command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Starts one thing; foreground daemons are told apart, for they end only when they are stopped.
+    /// Starts one action. Foreground daemons are kept apart, because they end only when they are stopped.
     fn act(&mut self, short: &mut Vec<Running>, long: &mut Vec<Running>) {
         let home = self.home.path().to_path_buf();
         let flow = home.join("flow.yaml");
@@ -78,7 +78,7 @@ impl Rounds {
             3 => short.push(self.command(&["stop"])),
             4 => short.push(self.command(&["submit", flow.to_str().unwrap()])),
             5 => short.push(self.command(&["ui", "--print"])),
-            // What a crash, or somebody's cleaning, leaves behind.
+            // What a crash, or someone's clean-up, leaves behind.
             6 => fs::write(home.join("serve.pid"), self.stale_info()).unwrap(),
             _ => {
                 if let Some(pid) = self.holder() {
@@ -89,7 +89,7 @@ impl Rounds {
         }
     }
 
-    /// A file that names a living process which is none of ours.
+    /// A file that names a living foreign process.
     fn stale_info(&self) -> String {
         let own = process_stat::identity_of(self.stranger.id()).unwrap();
         serde_json::json!({
@@ -108,7 +108,7 @@ impl Rounds {
         for child in &mut short {
             wait(child);
         }
-        // What starts in the foreground gets somewhere: it is the daemon, or it has said that another is.
+        // A foreground start succeeds: either it is the daemon, or it says that another one is.
         let home = self.home.path().to_path_buf();
         until(&format!("round {number}: at most one daemon is left"), || {
             long.retain_mut(|it| it.try_wait().unwrap().is_none());
@@ -122,7 +122,7 @@ impl Rounds {
         });
         assert!(!home.join("serve.stopping").exists(), "round {number}: the sentinel stays");
         assert!(self.stranger.try_wait().unwrap().is_none(), "round {number}: the stranger was signalled");
-        // Foreground daemons are children of ours: they must not be left as zombies of the test either.
+        // Foreground daemons are our children, so the test must not leave them as zombies.
         for mut child in long {
             std::thread::spawn(move || child.wait());
         }
@@ -156,7 +156,7 @@ fn in_whatever_order_it_is_started_stopped_and_killed_there_is_at_most_one_daemo
     }
     assert!(wait(&mut all.command(&["stop"])).success());
     until("nothing is left over", || processes(all.home.path()).is_empty().then_some(()));
-    // A daemon that was killed last has left its entry.
+    // The daemon that was killed last has left its entry.
     assert!(wait(&mut all.command(&["worker", "--until-idle"])).success());
     let doctor = Windlass::on(all.home.path()).arg("doctor").output().unwrap();
     assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));

@@ -1,4 +1,4 @@
-//! What becomes of each kind of document, from its bytes to its chunks.
+//! Each kind of document, from its bytes to its chunks.
 
 #[path = "support"]
 mod support {
@@ -54,13 +54,13 @@ mod pdf {
         );
     }
 
-    /// What the Markdown of a document says, without its marks.
+    /// The words of a document's Markdown, without markup.
     fn words(document: &ParsedDocument) -> Vec<&str> {
         let lines = document.markdown.lines().filter(|it| !it.starts_with("|---"));
         lines.flat_map(str::split_whitespace).filter(|it| !["|", "#", "##", "-"].contains(it)).collect()
     }
 
-    /// One page each, in the ways in which generators write text: `w-` words by gaps, `t-` kerning, `c-` cells, `m-` marked
+    /// One page for each way in which programs write text: `w-` words by gaps, `t-` kerning, `c-` cells, `m-` marked
     /// content, `x-` labels and values, `v` other constructions.
     #[test]
     fn the_words_come_out_however_a_generator_places_its_letters() {
@@ -97,7 +97,7 @@ mod pdf {
         }
     }
 
-    /// A page whose only text has codes that mean nothing.
+    /// A page on which all text has codes without a meaning.
     #[test]
     fn a_page_with_text_and_without_words_fails_with_its_reason() {
         let page = |font: &str, text: &str, at: u32| {
@@ -324,7 +324,7 @@ fn damaged_documents_never_panic_a_reader() {
     }
 }
 
-/// The sample with a few dozen bytes changed, parts cut out and repeated; the same for the same seed.
+/// The sample with a few dozen bytes changed, and parts removed and repeated. The seed determines the result.
 fn mutated(sample: &[u8], seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut next = |below: usize| {

@@ -1,5 +1,5 @@
-//! Requests that are answered before they were sent whole, or never are: what the client reads, and whether its connection
-//! can be used again.
+//! Requests that are answered before they are completely sent: what the client reads, and whether its connection can be
+//! used again.
 
 mod support {
     pub mod binary;
@@ -45,7 +45,7 @@ impl Connection {
         self.0.get_mut().write_all(bytes).is_ok()
     }
 
-    /// The next answer; None: the connection has ended.
+    /// The next answer. None: the connection has ended.
     fn read(&mut self) -> Option<Told> {
         let mut line = String::new();
         self.0.read_line(&mut line).ok().filter(|it| *it > 0)?;
@@ -68,7 +68,7 @@ impl Connection {
     }
 }
 
-/// A head without an end, so that fields can be added.
+/// A head without its end, so that fields can be added.
 fn head(web: &Web, method: &str, path: &str, token: &str, kind: &str) -> String {
     let host = web.address;
     format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n")
@@ -91,7 +91,7 @@ fn after_an_early_answer_to_a_small_form_the_connection_goes_on() {
     let web = Web::start();
     for (method, path, known, kind, body, status) in REFUSED {
         let token = if known { web.token.as_str() } else { "wrong" };
-        // The head and the body in two writes, as clients send them: which of them the server sees first is chance.
+        // Head and body are written separately, as clients do. Which one the server sees first is random.
         for round in 0..40 {
             let mut connection = Connection::to(&web);
             let head = head(&web, method, path, token, kind);

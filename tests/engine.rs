@@ -244,7 +244,8 @@ fn a_file_lock_of_another_program_takes_no_place_from_other_steps_and_is_named()
     let other = "id: free\nsteps: [{ name: a, uses: windlass/noop }]\n";
     assert_eq!(shop.wait(shop.submit(other, &["1", "2", "3"])).status, Status::Completed);
     assert!(begun.elapsed() < Duration::from_secs(8), "they waited {:?}", begun.elapsed());
-    // Looks at the file write nothing: nothing is claimed in vain, and no step of the line but the first.
+    // Checking the file writes nothing: no step is claimed in vain, and only the first step of the line is claimed at
+    // all.
     let tries: usize = (1..=3).map(|it| shop.attempts(it).len()).sum();
     assert_eq!(tries, 1);
     assert_eq!(shop.engine.store().read(store::check::check).unwrap(), Vec::<String>::new());
@@ -277,7 +278,7 @@ fn a_worker_whose_life_line_is_free_loses_its_steps_to_another() {
     let shop = Shop::new();
     let text = "id: one\nsteps: [{ name: a, uses: windlass/noop }]\n";
     let group = shop.submit(text, &["x"]);
-    // A worker that registered and claimed, and whose process is gone: nobody holds its liveness lock.
+    // A worker that registered and claimed, and whose process is gone, so its liveness lock is free.
     let store = shop.engine.store();
     let identity = windlass::os::process_stat::own_identity();
     let dead = store
@@ -434,7 +435,7 @@ fn what_stopped_between_two_slices_is_finished_by_the_next_worker() {
     worker.stop(Millis::seconds(5));
     let cancelled = shop.submit("id: two\nsteps: [{ name: a, uses: windlass/noop }]\n", &["x", "y"]);
     let store = shop.engine.store();
-    // The first half of each verb, and then the crash: neither's slices are written.
+    // The first transaction of each verb, and then a crash: the slices are not written.
     assert!(store.write(move |tx| store::retry::group(tx, failed)).unwrap());
     assert!(store.write(move |tx| store::cancel::group(tx, cancelled)).unwrap());
     let _second = shop.worker(1);
@@ -454,7 +455,7 @@ fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_alread
     let known = shop.submit(both, &["x"]);
     assert_eq!(shop.wait(known).status, Status::Completed);
     let store = shop.engine.store();
-    // All of these died after their first transaction, or never came to the last one.
+    // All of these died after their first transaction, or before their last one.
     assert!(store.write(move |tx| store::retry::group(tx, failed)).unwrap());
     store.write(|tx| store::pause::step_type(tx, "b", true)).unwrap();
     let cancelled = shop.submit("id: two\nsteps: [{ name: b, uses: windlass/noop }]\n", &["x", "y"]);
@@ -511,7 +512,7 @@ fn a_paused_type_does_not_keep_a_worker_from_being_idle() {
     assert_eq!(shop.wait(group).status, Status::Completed);
 }
 
-/// A kind that counts how many of it run at once, and the most that ever did.
+/// A kind that counts how many of its steps run at once, and the maximum.
 #[derive(Default)]
 struct Counts {
     now: AtomicUsize,
@@ -525,7 +526,7 @@ impl engine::StepKind for Counting {
     fn run(&self, _cx: &engine::StepContext) -> engine::StepResult {
         let Counts { now, most, ran } = &*self.0;
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        // Until the others have come as well, or there are no more of them.
+        // Waits until the others have arrived, or none are left.
         let until = Instant::now() + Duration::from_millis(20);
         while most.load(Ordering::SeqCst) < 3 && Instant::now() < until {
             std::thread::yield_now();
@@ -552,7 +553,7 @@ fn a_pool_never_runs_more_steps_than_it_has_places() {
     assert_eq!(counts.most.load(Ordering::SeqCst), 3, "all places are used, and no more");
 }
 
-/// A kind that panics, and one that sees how long it may run.
+/// A kind that panics, and one that reports how long it may run.
 struct Panics;
 
 impl engine::StepKind for Panics {

@@ -1,4 +1,4 @@
-//! The examples, run as `examples/README.md` tells people to.
+//! Runs the examples as `examples/README.md` says.
 
 mod support {
     pub mod binary;
@@ -13,7 +13,7 @@ use std::{
 use support::binary::{Windlass, example};
 use support::needs::needs;
 
-/// A home of its own, and a directory for what the examples make.
+/// A home, and a directory for the files that the examples create.
 struct Bench {
     dir: tempfile::TempDir,
 }
@@ -27,7 +27,8 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// `windlass` with these words, in the root of the repository, must end with this exit code. Its stdout.
+    /// Runs `windlass` with these words in the root of the repository. It must end with this exit code. Returns its
+    /// stdout.
     fn ends(&self, code: i32, words: &[&str]) -> String {
         let mut command = Windlass::on(self.path("home"));
         command.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).ends(code).out
@@ -56,7 +57,7 @@ impl Bench {
         (files, list)
     }
 
-    /// The packed files: what each of them unpacks to, in order.
+    /// The contents of the packed files, in order.
     fn unpacked(&self, dir: &Path) -> Vec<String> {
         let names: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|it| it.unwrap().path()).collect();
         let read = |path: &PathBuf| Command::new("gzip").arg("-dc").arg(path).output().unwrap().stdout;
@@ -169,7 +170,7 @@ fn one_missing_file_fails_alone_and_is_named() {
     assert!(told.contains("it's file 2.txt") && told.contains("No such file"), "{said}");
     assert_eq!(bench.unpacked(&bench.path("packed")), ["content 0\n", "content 1\n", "content 3\n"]);
 
-    // What went wrong is put right, and only that is done again.
+    // The problem is fixed, and only the failed step runs again.
     let before = bench.started();
     fs::write(&files[2], "content 2\n").unwrap();
     bench.ends(0, &["retry", "g1"]);
@@ -193,7 +194,7 @@ fn a_program_can_embed_the_engine() {
             r#"r3 "pawl": "pawl has 1 words""#,
         ]
     );
-    // The command line sees what the program did.
+    // The command line sees the work of the program.
     let group = bench.json(&["show", "g1", "--json"]);
     assert_eq!(group["status"], "COMPLETED", "{group}");
 }

@@ -1,4 +1,4 @@
-//! Folders that are kept searchable: `windlass ingest --watch`, and `[[watch]]` in the settings of the daemon.
+//! Folders that are kept up to date: `windlass ingest --watch`, and `[[watch]]` in the settings of the daemon.
 
 mod support {
     pub mod binary;
@@ -80,7 +80,8 @@ fn ingest_stays_and_follows_a_folder_until_it_is_interrupted() {
     eventually("a file that is gone is not found", || !desk.finds("notes", "anchors"));
     fs::rename(&notes, desk.folder("away")).unwrap();
     fs::create_dir(&notes).unwrap();
-    // When it is back, another document shows that it was looked at meanwhile, or not; nothing is gone either way.
+    // When it is back, another document shows whether the folder was examined in between. In either case nothing is
+    // gone.
     fs::remove_dir(&notes).unwrap();
     fs::rename(desk.folder("away"), &notes).unwrap();
     desk.write("notes/c.md", "davits");
@@ -90,7 +91,7 @@ fn ingest_stays_and_follows_a_folder_until_it_is_interrupted() {
     let ended = running.end(Duration::from_secs(60));
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.err.contains("watching for changes; Ctrl-C ends it"), "{ended:?}");
-    // What it did is complete.
+    // It did its work completely.
     let again = desk.windlass(&["ingest", text(&notes), "--db", "notes"]).ends(0);
     assert!(again.said().contains("nothing to do"), "{again:?}");
 }
@@ -102,7 +103,7 @@ fn a_sync_that_finds_nothing_writes_nothing() {
     let notes = desk.folder("notes");
     let mut ingest = desk.windlass(&["ingest", text(&notes), "--db", "notes"]);
     ingest.ends(0);
-    // The time of a file that was just written is not yet trusted.
+    // The time of a file that was just written is not trusted yet.
     fs::File::options().write(true).open(notes.join("a.md")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     ingest.ends(0);
     let engine = plant::open(&desk.home());
@@ -147,7 +148,7 @@ fn the_daemon_keeps_its_folders_searchable_and_one_that_fails_stops_no_other() {
     eventually("a file that is gone is not found", || !desk.finds("notes", "anchors"));
     desk.write("lost/c.md", "capstans");
     eventually("the other folder has come", || desk.finds("lost", "capstans") && !missing());
-    // All documents are gone at once, as when a disk is not mounted.
+    // All documents are gone at once, as if a disk were not mounted.
     fs::rename(notes.join("b.md"), desk.folder("b.md")).unwrap();
     eventually("it keeps them and says so", || desk.problems().contains("no documents are left here"));
     assert!(desk.finds("notes", "bollards"));

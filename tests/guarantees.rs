@@ -1,4 +1,4 @@
-//! The page of guarantees names tests: each must exist. And the sentences that no other test shows.
+//! The page of guarantees names tests, and each must exist. Also has tests for guarantees that no other test covers.
 
 mod support {
     pub mod binary;
@@ -42,7 +42,7 @@ fn every_test_and_script_that_the_page_names_exists() {
     assert!(count > 100, "only {count} are named");
 }
 
-/// What of a source file is built into the program: all before its tests.
+/// The part of a source file that is built into the program: everything before its tests.
 fn production(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_string()
@@ -59,11 +59,11 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Names that so many functions have that one of them says nothing of another.
+/// Names shared by so many functions that they identify none.
 const COMMON: &[&str] =
     &["new", "name", "get", "of", "read", "run", "open", "check", "at", "all", "parse", "path", "start", "default"];
 
-/// The functions that a file shows to others, by name.
+/// The names of a file's public functions.
 fn shown(text: &str) -> Vec<&str> {
     let functions =
         text.lines().filter(|line| line.trim_start().starts_with("pub")).filter_map(|line| line.split_once("fn "));
@@ -83,7 +83,7 @@ fn evidence_from_a_unit_test_is_of_code_that_something_else_calls() {
         .map(|path| (path.clone(), production(&path)))
         .collect();
     let is_called = |file: &Path| {
-        // A file of tests alone is about the file, or the directory, that it stands beside.
+        // A file with only tests covers the file or directory next to it.
         let about = |path: &Path| match file.ends_with("tests.rs") {
             true => path.starts_with(file.parent().unwrap()) || path == file.parent().unwrap().with_extension("rs"),
             false => path == file,
@@ -183,7 +183,7 @@ fn a_writer_that_was_kept_out_finds_out_by_itself_that_it_can_write_again() {
     let patience = Duration::from_millis(100);
     let options = windlass::store::Options { patience, ..windlass::store::Options::new(book.store.path()) };
     let store = windlass::store::Store::open(&options, book.clock.clone()).unwrap();
-    // Somebody who knows nothing of turns.
+    // A program that does not use the turnstile.
     let stranger = rusqlite::Connection::open(book.store.path()).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.write(|tx| resource_key::intern(tx, "meanwhile")).unwrap_err();
@@ -193,7 +193,7 @@ fn a_writer_that_was_kept_out_finds_out_by_itself_that_it_can_write_again() {
     eventually("it has found out", || store.pulse().failure.is_none());
 }
 
-/// A home directory and the processes that work in it, ended with it.
+/// A home directory, and the processes that work in it, which are killed with it.
 struct Place {
     dir: tempfile::TempDir,
     workers: Vec<Running>,
@@ -224,7 +224,7 @@ impl Place {
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
-    /// Starts a worker; its process.
+    /// Starts a worker and returns its process.
     fn worker(&mut self) -> u32 {
         let child = self.command(&["worker", "--pool", "*=1"]).silent().spawn();
         self.workers.push(child.unwrap());
@@ -263,7 +263,7 @@ fn a_worker_that_stood_still_for_long_has_lost_its_lease_and_starts_anew() {
     let events = place.ok(&["events", "--json"]);
     assert_eq!(events.matches("\"STEP_END\"").count(), 1, "{events}");
     assert_eq!(events.matches("\"GROUP_END\"").count(), 1, "{events}");
-    // And it works on.
+    // It continues to work.
     signal(second, "TERM");
     place.ok(&["submit", "it.yaml", "--items", "y"]);
     eventually("it works", || place.ok(&["list", "groups"]).matches("COMPLETED").count() == 2);
@@ -278,7 +278,7 @@ fn a_key_is_not_handed_on_while_its_holder_stands_still() {
     place.worker();
     signal(first, "STOP");
     let stopped = Instant::now();
-    // Its command still runs, and holds the lock.
+    // Its command is still running and holds the lock.
     eventually("three thresholds have passed", || stopped.elapsed() > Duration::from_secs(3));
     assert_eq!(place.lines("begun"), 1, "another began while the command of the first still ran");
     signal(first, "CONT");
@@ -320,7 +320,7 @@ fn an_idle_worker_writes_nothing() {
         let text = fs::read_to_string(format!("/proc/{worker}/io")).unwrap();
         text.lines().find_map(|it| it.strip_prefix(name)?.trim().parse().ok()).unwrap()
     };
-    // The log is emptied once when nothing has come for a second.
+    // After a second without writes, the log is emptied once.
     let (mut writes, mut since) = (field("syscw:"), Instant::now());
     eventually("three seconds without a write", || {
         if field("syscw:") != writes {
@@ -351,7 +351,7 @@ fn hostile_names_and_links_stay_where_they_belong() {
     }
     assert!(seen.contains("./inside"), "the link is missing: {seen}");
     assert!(!place.path("pwned").exists());
-    // What leads elsewhere, or is no file, is refused by name.
+    // Links and special files are refused by name.
     for (name, make) in [
         ("link", "ln -s /etc/passwd link"),
         ("root", "ln -s / root"),
@@ -365,7 +365,7 @@ fn hostile_names_and_links_stay_where_they_belong() {
         let said = String::from_utf8_lossy(&done.stdout);
         assert!(said.contains(&format!("{name}`")), "{make}: {said}");
     }
-    // A name that is no text is refused by name.
+    // A name that is not text is refused by name.
     let text =
         serde_json::json!({"id": "it", "steps": [{"name": "a", "run": "cd {{ out }}; : > \"$(printf 'x\\377')\""}]});
     fs::write(place.path("it.yaml"), text.to_string()).unwrap();

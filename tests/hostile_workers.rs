@@ -1,5 +1,5 @@
-//! What user code can do to its worker process, and what the engine's own end does to what it started: each has the right
-//! outcome, and the next unit works.
+//! What user code can do to its worker process, and what happens to processes when the engine ends. Each case has the
+//! right outcome, and the next unit works.
 
 mod support {
     pub mod binary;

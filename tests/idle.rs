@@ -1,4 +1,4 @@
-//! An idle daemon sleeps: it writes nothing, and hardly wakes.
+//! An idle daemon sleeps: it writes nothing and hardly wakes.
 
 mod support {
     pub mod binary;
@@ -15,7 +15,7 @@ use windlass::{
     engine::ScheduledWorkflow,
 };
 
-/// How often each thread has gone to sleep by itself.
+/// How often each thread has gone to sleep voluntarily.
 fn sleeps(pid: u32) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
@@ -35,7 +35,7 @@ fn is_silent(web: &Web, names: &[&str]) {
         let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
         text.lines().find_map(|it| it.strip_prefix("wchar: ")).unwrap().to_string()
     };
-    // What the start leaves to be done (the last checkpoint, a first look for work) is over when a second passes without it.
+    // The work of the start (the last checkpoint, a first check for work) is over once a second passes without any.
     let quiet = || {
         let before = (sleeps(pid), written());
         thread::sleep(Duration::from_secs(3));

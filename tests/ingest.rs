@@ -1,4 +1,4 @@
-//! Documents from files into a vector database and out of it again, on a real engine.
+//! Documents from files into a vector database and back, on a real engine.
 
 #[path = "support"]
 mod support {
@@ -36,7 +36,7 @@ use windlass::{
     vector::{self, OpenOptions, VectorDb},
 };
 
-/// A home, a folder of documents, and the options to bring one into the other.
+/// A home, a folder of documents, and the sync options between them.
 struct Desk {
     dir: tempfile::TempDir,
     engine: Engine,
@@ -62,7 +62,7 @@ impl Desk {
         Desk { dir, engine, options }
     }
 
-    /// Long ago, so that its time is trusted.
+    /// The file is dated long ago, so that its time is trusted.
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.path().join("docs").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -94,7 +94,7 @@ impl Desk {
         end.status
     }
 
-    /// Works with pools for these types only, until every run of the group has come behind the step `last`.
+    /// Works with pools for these types only, until every run of the group has passed the step `last`.
     fn work_with(&self, group: GroupId, types: &[&str], last: &str) {
         let pools = types.iter().map(|it| (it.to_string(), 1)).collect();
         let worker = Worker::start(&self.engine, WorkerOptions { pools, scope: Scope::Group(group) }).unwrap();
@@ -111,7 +111,7 @@ impl Desk {
         worker.stop(Millis::seconds(5));
     }
 
-    /// The plan of a sync, and what all groups that it worked on came to.
+    /// The plan of a sync, and the results of all groups that it processed.
     fn sync(&self) -> (SyncPlan, SyncReport) {
         let mut here = Here { desk: self, worked: Vec::new() };
         let Synced::Ended(ended) = sync::run(&self.engine, &self.options, &mut here).unwrap() else {
@@ -276,7 +276,7 @@ fn an_unchanged_file_costs_a_stat_but_a_fresh_one_is_not_trusted() {
     };
     swap(&old, "one two thref");
     swap(&fresh, "four five siy");
-    // Same size, same time: only the file that had changed a moment before it was read is read again.
+    // Same size, same time: only the file that changed just before it was read is read again.
     assert_eq!(desk.plan().changed, [(desk.uri("fresh.md"), Why::Content)]);
 }
 
@@ -288,7 +288,7 @@ fn documents_with_equal_content_share_one_run_and_are_all_stored() {
     }
     fs::write(desk.dir.path().join("docs/b.md.meta.json"), r#"{"author": "Ann"}"#).unwrap();
     let (plan, report) = desk.sync();
-    // The text file is read as another type.
+    // The text file is now read as another type.
     assert_eq!((plan.new.len(), plan.runs.len()), (4, 2));
     assert_eq!(report.stored, 4);
     let authors: Vec<_> = ["a.md", "b.md"]
@@ -326,7 +326,7 @@ fn another_chunk_size_parses_nothing_again_and_embeds_only_what_is_new() {
         assert_eq!(outcomes[1], "cached", "{}: {outcomes:?}", document.uri);
         assert_ne!(outcomes[2], "cached", "{}: {outcomes:?}", document.uri);
     }
-    // The short document's only passage is in the database already.
+    // The only passage of the short document is already in the database.
     assert_eq!(second.embedded, second.chunks - 1);
     desk.set("embed.model=static");
     assert!(desk.plan().is_empty());
@@ -419,7 +419,7 @@ fn an_interrupted_sync_goes_on_where_it_stopped() {
     }
     let plan = desk.plan();
     let submitted = sync::submit(&desk.engine, &plan).unwrap().unwrap();
-    // The same plan again, as after a crash: the group is there.
+    // The same plan again, as after a crash, finds the existing group.
     let again = sync::submit(&desk.engine, &plan).unwrap().unwrap();
     assert_eq!((again.group, again.new), (submitted.group, false));
 
@@ -451,7 +451,7 @@ fn a_file_that_changes_between_plan_and_work_is_read_again() {
     }
     let plan = desk.plan();
     desk.write("a.md", "afterwards");
-    // Two change alike and one otherwise: no content is left that all of the run have.
+    // Two documents change alike and one differently, so no content is shared by all of the run.
     desk.write("c.md", "a pair");
     desk.write("d.md", "odd");
     desk.write("e.md", "a pair");
@@ -476,7 +476,7 @@ fn a_file_that_changes_between_two_steps_or_never_holds_still_is_read_as_it_is()
     let submitted = sync::submit(&desk.engine, &desk.plan()).unwrap().unwrap();
     desk.work_with(submitted.group, &["validate"], "validate");
     let path = desk.write("a.md", "after it: capstans\n");
-    // It goes on changing, a line at a time.
+    // The file keeps changing, one line at a time.
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let (ended, grows) = (stop.clone(), path.clone());
     let growing = std::thread::spawn(move || {

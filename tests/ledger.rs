@@ -1,4 +1,4 @@
-//! Lists of runs as the ingestion API tells them: pages and totals agree with the rows, and stay fast in a large database.
+//! Lists of runs in the ingestion API: pages and totals agree with the rows, and stay fast in a large database.
 
 mod support {
     pub mod house;
@@ -88,7 +88,7 @@ fn a_page_is_fast_wherever_it_lies() {
     for _ in 0..groups {
         book.submit(&shape, &items);
     }
-    // The oldest have ended.
+    // The oldest runs have ended.
     let done = (runs / 2).min(20_000);
     for _ in 0..done {
         let step = book.claim("*");

@@ -56,12 +56,12 @@ fn a_fenced_daemon_ends() {
     let mut web = Web::on(home.path(), &[]);
     let other = engine(home.path(), Arc::new(windlass::observe::NoMetrics));
     assert_eq!(other.store().begin_epoch().unwrap(), 2);
-    // Its next write is its last: work that it would take up.
+    // Its next write, with which it would take up work, is its last.
     other.submit(submission(&other, NOTHING, 1)).unwrap();
     assert_eq!(web::wait(&mut web.child).code(), Some(1));
 }
 
-/// The sum over all labels; 0 where there is no line yet.
+/// The sum over all labels; 0 if there is no line yet.
 fn sum(text: &str, name: &str) -> f64 {
     let of_it = |it: &&str| it.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
     text.lines().filter(of_it).filter_map(|it| it.rsplit(' ').next()?.parse::<f64>().ok()).sum()
@@ -82,7 +82,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// A step waits for a key that a command holds before the daemon has ever claimed.
+    /// A step waits for a key that a command holds before the daemon's first claim.
     fn new() -> Counted {
         let home = tempfile::tempdir().unwrap();
         let settings = "history_limit = 5\nheartbeat = \"100ms\"\nsilent_after = \"2s\"\nballast = \"0\"\n\
@@ -101,7 +101,7 @@ impl Counted {
         Counted { home, web, holder }
     }
 
-    /// Submits a workflow of these steps for one item, with what else the file says.
+    /// Submits a workflow with these steps for one item; `more` has further lines of the file.
     #[track_caller]
     fn submit(&self, steps: &str, more: &str) -> String {
         self.submit_items(steps, more, &["1"])
@@ -135,7 +135,7 @@ impl Counted {
         rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
     }
 
-    /// The daemon stands still, another worker takes its step, and dies with it.
+    /// The daemon is stopped, another worker takes its step, and dies with it.
     fn lose_a_lease_and_reap_a_worker(&self) {
         self.submit("- { name: long, run: 'touch begun; until test -e go; do sleep 0.05; done' }\n", "");
         self.wait_for("begun");
@@ -174,7 +174,7 @@ impl Counted {
         assert_eq!(self.web.windlass(&["wait", &group]).output().unwrap().status.code(), Some(6));
     }
 
-    /// A worker process grows beyond its memory.
+    /// A worker process exceeds its memory limit.
     fn recycle_a_process(&self) {
         let library = self.web.windlass(&["worker", "sdk", "python"]).output().unwrap().stdout;
         std::fs::write(self.home.path().join("windlass_worker.py"), library).unwrap();
@@ -219,7 +219,7 @@ impl Drop for Counted {
 fn every_metric_is_fed() {
     let mut it = Counted::new();
     rises(&it.web, "windlass_claim_lost_race_total");
-    // Whoever held the key dies without a word, and the step that waits gets it.
+    // The holder of the key is killed, and the waiting step gets it.
     it.holder.kill().unwrap();
     it.holder.wait().unwrap();
     rises(&it.web, "windlass_resource_lock_swept_total");
@@ -251,7 +251,7 @@ fn every_metric_is_fed() {
     let new = serde_json::json!({ "definition": text, "directory": it.home.path() });
     assert_eq!(it.web.post_json("/api/v1/schedules", &new).status, 201);
     rises(&it.web, "windlass_watch_files_total");
-    // A lock file that another program has: the step is given back.
+    // Another program holds the lock file, so the step is given back.
     let key = windlass::model::ResourceKey("file".to_string());
     let path = engine(it.home.path(), Arc::new(windlass::observe::NoMetrics)).lock_file(&key);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -268,7 +268,7 @@ fn every_metric_is_fed() {
     it.recycle_a_process();
     web::stream::Stream::open(&it.web, "?after=0.0", None).to("GROUP_END");
     it.lock_the_database();
-    // Counted anew every few seconds.
+    // Counted again every few seconds.
     let line = "windlass_steps{status=\"delayed\"} 0";
     until(line, || it.web.get("/metrics").text().contains(line).then_some(()));
     let text = it.web.get("/metrics").text();
@@ -289,7 +289,7 @@ fn every_metric_is_fed() {
     ] {
         assert!(text.lines().any(|it| it == line), "{line}\n{text}");
     }
-    // None is left out: whatever the text declares has risen.
+    // No declared metric is left out: each has risen.
     let declared = |kind: &str| {
         let of_kind = move |it: &str| it.strip_prefix("# TYPE ")?.strip_suffix(&format!(" {kind}")).map(str::to_string);
         text.lines().filter_map(of_kind).collect::<Vec<_>>()
@@ -305,7 +305,7 @@ fn every_metric_is_fed() {
     assert!(sum(&text, "windlass_artifacts_bytes_total") >= 4.0);
     assert!(sum(&text, "windlass_free_disk_bytes") > 0.0 && sum(&text, "windlass_wal_bytes") > 0.0);
     assert!(sum(&text, "windlass_claim_attempts_total") >= sum(&text, "windlass_claim_success_total"));
-    // The history hears of a commit shortly after it.
+    // The history learns of a commit shortly after it.
     until("health tells of the failures and the history", || {
         let health = it.web.get("/health").json();
         let above_zero = |it: &serde_json::Value| it.as_i64().is_some_and(|it| it > 0);
@@ -323,7 +323,7 @@ fn a_lost_race_for_a_key_is_counted() {
     let holder = windlass::model::Holder { kind: windlass::model::HolderKind::Cli, id: 1 };
     let text = "id: k\nsteps: [{ name: a, uses: windlass/noop, resource_key: shared }]\n";
     let group = engine.submit(submission(&engine, text, 1)).unwrap().group;
-    // The step is claimable already; then somebody else is faster.
+    // The step is already claimable when another holder is faster.
     let held = engine.hold_key(&key, holder, windlass::engine::LockWait::No).unwrap();
     let pools = BTreeMap::from([("*".to_string(), 1)]);
     let worker = Worker::start(&engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap();

@@ -1,4 +1,4 @@
-//! Office documents and books, made here part by part, and what damage does to them.
+//! Office documents and books, built here part by part, and the effects of damage.
 
 use std::io::{Cursor, Write};
 use windlass::{
@@ -283,7 +283,7 @@ fn damaged_documents_never_panic_a_reader() {
     }
 }
 
-/// The sample with some bytes changed, cut out or repeated; the same for the same seed.
+/// The sample with some bytes changed, removed or repeated. The seed determines the result.
 fn mutated(sample: &[u8], seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut next = |below: usize| {

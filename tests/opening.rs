@@ -1,4 +1,4 @@
-//! Many threads and processes meet at a database that does not exist yet.
+//! Many threads and processes open a database that does not exist yet.
 
 mod support {
     pub mod binary;
@@ -32,7 +32,7 @@ fn eight_threads_and_four_processes_open_a_new_database_at_once() {
                 thread::spawn(move || {
                     start.wait();
                     let store = Store::open(&Options::new(path), Arc::new(SystemClock)).unwrap();
-                    // A write of each, so that nobody was given a database that it can't write.
+                    // Each writes once, so that none got a database that it can't write.
                     store
                         .write(|tx| {
                             let id = worker::reserve(tx)?;

@@ -1,4 +1,4 @@
-//! windlass's own API over HTTP: the real binary, the same documents as `--json`, events that nobody misses.
+//! windlass's own API over HTTP: the real binary, the same documents as `--json`, and events without gaps.
 
 mod support {
     pub mod binary;
@@ -59,7 +59,7 @@ fn a_key_makes_one_group_and_other_content_is_a_conflict() {
 fn long_numbers_in_a_body_keep_their_digits() {
     let web = Web::start();
     let definition = "id: n\nsteps: [{ name: a, run: 'printf %s {{ item.id }}-{{ params.v }}' }]";
-    // As text: a value would have lost the digits before they are sent.
+    // As text, because a value would have lost the digits before it was sent.
     let body = format!(
         r#"{{"definition": {}, "items": [{{"id": 123456789012345678901}}], "params": {{"v": 6063e25}}}}"#,
         json!(definition)
@@ -174,7 +174,7 @@ fn a_body_may_be_as_large_as_the_setting_says_and_no_larger() {
     for request in [chunked, announced] {
         let mut socket = TcpStream::connect(web.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        // It may be refused before it was sent whole.
+        // The request may be refused before it is completely sent.
         let _ = socket.write_all(request.as_bytes());
         let mut answer = vec![0; 4_096];
         let read = socket.read(&mut answer).unwrap();
@@ -385,7 +385,7 @@ fn a_stream_tells_what_happens_and_goes_on_behind_the_last_event() {
     let seen = first.to("GROUP_END");
     assert_eq!(seen[0].1, "GROUP_START");
     drop(first);
-    // While nobody listens, more happens than the ring of the newest events holds at a time.
+    // While no client listens, more events happen than the ring of the newest events holds.
     let items: Vec<String> = (0..1_200).map(|at| at.to_string()).collect();
     let made = web.post_json("/api/v1/groups", &json!({"definition": QUICK, "items": items}));
     assert_eq!(made.status, 201, "{}", made.text());
@@ -427,7 +427,7 @@ fn a_digest_names_what_changed_and_is_not_sent_for_every_event() {
     assert!(digests < 100, "{digests} digests for some 900 events");
 }
 
-/// Runs that many runs, then prunes them and the history of them; the cursors of that history.
+/// Runs this many runs, then prunes them and their history. Returns the cursors of that history.
 fn run_and_prune(web: &Web, runs: usize) -> Vec<String> {
     let items: Vec<String> = (0..runs).map(|at| at.to_string()).collect();
     let group = submit(web, &json!({"definition": QUICK, "items": items}));
@@ -522,7 +522,7 @@ fn the_history_in_memory_has_its_limit_its_followers_and_a_count_of_what_they_mi
     assert_eq!(history(), json!({"size": 0, "limit": 5, "subscribers": 0}));
     let group = submit(&web, &json!({"definition": ECHO, "items": ["a", "b", "c", "d"]}));
     ended(&web, group);
-    // Also while nobody listens.
+    // The ring is filled even while no client listens.
     until("it is full", || (history() == json!({"size": 5, "limit": 5, "subscribers": 0})).then_some(()));
     let missed =
         || web.get("/metrics").text().lines().any(|it| it.starts_with("windlass_events_missed_total{how=\"read\"}"));
@@ -604,7 +604,7 @@ fn every_example_of_the_manual_is_a_request_that_is_understood() {
     let addresses = manual.lines().filter(|it| it.starts_with("### ") && it.contains(" /")).count();
     let mut examples: Vec<&str> = manual.lines().filter(|it| it.starts_with("curl ")).collect();
     assert_eq!(examples.len(), addresses, "each address has one");
-    // What ends the daemon comes last.
+    // The request that stops the daemon comes last.
     examples.sort_by_key(|it| it.contains("/api/v1/stop"));
     for example in examples {
         let script = format!("{example} -s -m 2 -w '\\n%{{http_code}}'");

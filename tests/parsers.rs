@@ -1,4 +1,4 @@
-//! Parsers of `windlass ingest`: worker processes of the program itself, and what a document can do to them.
+//! Parsers of `windlass ingest`: worker processes of the program itself, and the effects of hostile documents on them.
 
 mod support {
     pub mod binary;
@@ -19,7 +19,8 @@ use std::{
 use windlass::os::process_stat;
 use worker_house::{is_gone, wait_until};
 
-/// A home, a folder of documents, and a `tesseract` that does what a test wants: the only program that a parser starts.
+/// A home, a folder of documents, and a `tesseract` controlled by the test. It is the only program that a parser
+/// starts.
 struct Desk {
     dir: tempfile::TempDir,
 }
@@ -47,14 +48,14 @@ impl Desk {
         }
     }
 
-    /// An image, for which the parser asks `tesseract`.
+    /// An image, for which the parser calls `tesseract`.
     fn image(&self, name: &str) -> String {
         let pixels = [&b"\x89PNG\r\n\x1a\n"[..], name.as_bytes()].concat();
         fs::write(self.path(name), pixels).unwrap();
         name.to_string()
     }
 
-    /// Ingests the folder and these images, which are not looked for in folders.
+    /// Ingests the folder and these images, which are not found in folders.
     fn ingest(&self, parsers: &str, images: &[String]) -> Windlass {
         let images: Vec<&str> = images.iter().map(String::as_str).collect();
         self.command(&[&["ingest", "--pool", "*=2", "--pool", parsers, "docs"], &images[..]].concat())
@@ -76,7 +77,7 @@ impl Desk {
             .unwrap_or_else(|error| panic!("{words:?}: {error}: {text} {}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// The attempts of the parse steps of those of `count` runs whose item has this in it.
+    /// The attempts of the parse steps in the `count` runs whose items contain this text.
     fn parse_attempts(&self, count: usize, item: &str) -> Vec<Value> {
         let details = (0..count).map(|run| self.json(&["show", &format!("s{}", 5 * run + 2)]));
         let chosen = details.filter(|it| it["item"].to_string().contains(item));
@@ -114,7 +115,8 @@ fn a_crash_of_the_parser_is_charged_to_its_document_alone() {
     let last = attempts.last().unwrap();
     assert_eq!(last["detail"]["outcome"]["kind"], "parser_crashed", "{last}");
     assert_eq!(last["detail"]["certificate"]["exit"], serde_json::json!({"signal": 6}), "{last}");
-    // A parser that had read others before may have crashed for their sake; then the document gets a parser of its own.
+    // A parser that had read other documents may have crashed because of them. The document then gets a parser of its
+    // own.
     assert!(attempts.len() <= 2 && attempts[..attempts.len() - 1].iter().all(|it| it["outcome"] == "crashed"));
     let others = desk.parse_attempts(31, ".md");
     assert_eq!(others.len(), 30);

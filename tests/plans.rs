@@ -39,9 +39,9 @@ fn hot_statements_have_the_same_plans_whatever_is_stored() {
     assert_plans(&book.store, "filled");
     book.store.write(plan::analyze).unwrap();
     assert_plans(&book.store, "with statistics");
-    // Statements that the writer prepared before the statistics came are prepared anew.
+    // Statements that the writer prepared before the statistics existed are prepared again.
     let step = loop {
-        // Each claim moves some hundred steps of the paused group out of the way.
+        // Each claim moves some hundred steps of the paused group away.
         if let Some(step) = book.claims("*", 1).pop() {
             break step;
         }
@@ -50,7 +50,7 @@ fn hot_statements_have_the_same_plans_whatever_is_stored() {
     book.check();
 }
 
-/// Half of the steps keyed and in long lines, some completed, delayed, running and paused.
+/// Half of the steps have keys and are in long lines; some are completed, delayed, running and paused.
 fn fill(book: &Book, rows: usize) {
     let items: Vec<String> = (0..rows / 8).map(|it| format!("item {it}")).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();

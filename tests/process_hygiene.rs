@@ -1,4 +1,4 @@
-//! Commands as the engine runs them: under the real binary as their shim, with real signals.
+//! Commands as the engine runs them: with the real binary as their shim, and with real signals.
 
 mod support {
     pub mod binary;
@@ -47,7 +47,7 @@ impl House {
         self.command(&["sh", "-c", script])
     }
 
-    /// The pid that a script wrote into a file of this house.
+    /// The pid that a script wrote into a file here.
     fn pid_in(&self, name: &str) -> u32 {
         let mut pid = None;
         wait_until(&format!("a pid in {name}"), || {
@@ -62,7 +62,7 @@ fn run(spec: &ChildSpec) -> ChildEnd {
     process::run(spec, &CancelToken::new())
 }
 
-/// Runs a command and ends it as soon as `ready` holds.
+/// Runs a command, and ends it as soon as `ready` holds.
 fn run_until(spec: &ChildSpec, intent: KillIntent, ready: impl Fn() -> bool) -> ChildEnd {
     let token = CancelToken::new();
     thread::scope(|scope| {
@@ -224,7 +224,7 @@ fn limits_on_memory_cpu_time_and_output_are_named() {
         Outcome::ResourceLimit { limit, .. } => limit,
         other => panic!("{other:?}"),
     };
-    // `tail` holds its input, which has no line ends, in memory; a grandchild counts too.
+    // `tail` keeps its input, which has no line ends, in memory; a grandchild counts too.
     let mut memory = house.shell("head -c 400000000 /dev/zero | tail; sleep 1000");
     memory.limits.memory = Some(Bytes::mib(64));
     assert_eq!(limit_of(&memory), ResourceLimit::Memory);
@@ -282,7 +282,7 @@ fn a_lock_that_a_command_inherits_lasts_until_its_tree_is_gone() {
     assert_eq!(FileLock::probe(&house.path("key")).unwrap(), LockState::Free);
 }
 
-/// A grandchild that started a session of its own, whose parent is gone, and that ignores TERM.
+/// A grandchild in its own session, whose parent is gone and which ignores TERM.
 const ESCAPED: &str =
     r#"setsid sh -c 'trap "" TERM; sh -c "echo \$\$ > escaped; while :; do sleep 0.01; done" & exit' &"#;
 
@@ -377,7 +377,7 @@ fn a_killed_shim_takes_its_child_along() {
     assert!(matches!(process::outcome(&end, &[]), Outcome::Crashed { signal: None, .. }));
 }
 
-/// Not a test by itself: the engine that other tests kill. Runs the script of its environment.
+/// Not a test on its own: the engine that other tests kill. Runs the script in its environment.
 #[test]
 #[ignore = "the part of an engine, played for other tests"]
 fn the_part_of_an_engine() {

@@ -1,4 +1,4 @@
-//! The torture program in short: real processes, real kills, no violation. `TEST_KILLS=300` is the long form.
+//! A short run of the torture program: real processes, real kills, no violation. `TEST_KILLS=300` runs longer.
 
 mod support {
     pub mod binary;
@@ -7,7 +7,7 @@ mod support {
 use serde_json::Value;
 use support::binary::Windlass;
 
-/// What a drill reports; the process must end with this code.
+/// The report of a drill. The process must end with this code.
 fn prove(args: &[&str], code: i32) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Windlass::on(dir.path().join("home"));
@@ -21,11 +21,11 @@ fn two_dozen_kills_break_no_promise() {
     let report = prove(&["--kills", &kills.to_string(), "--seed", "20"], 0);
     assert_eq!(report["verdict"]["violations"], serde_json::json!([]));
     assert!(report["kills"].as_u64().unwrap() >= kills);
-    // A drill in which nothing was at stake would prove nothing.
+    // A drill without any activity would prove nothing.
     for what in ["groups", "steps", "attempts", "cut_off", "reaped", "artifacts"] {
         assert!(report[what].as_u64().unwrap() > 0, "{what}: {report}");
     }
-    // Either a small disk was filled, or it says why not.
+    // Either a small disk was filled, or the report says why not.
     let why = &report["not_filled"];
     assert_eq!(report["fills"].as_u64().unwrap() > 0, why.is_null(), "{report}");
     let mounts = std::process::Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();

@@ -1,4 +1,4 @@
-//! Retention: what goes, what stays, and what a crash in the middle leaves.
+//! Retention: what is removed, what is kept, and the effects of a crash in between.
 
 mod support {
     pub mod binary;
@@ -155,7 +155,7 @@ fn retention_keeps_what_commands_made_and_gives_it_up_when_asked() {
     book.check();
 }
 
-/// A group of one built-in step, whose definition the store believes to be `uses:`.
+/// A group with one built-in step. The store takes its definition to be `uses:`.
 fn built_in(book: &Book) -> (GroupId, RunId) {
     let shape = chain(&["parse"]);
     let mut new = house::new_definition(&shape);
@@ -188,7 +188,7 @@ fn retention_keeps_the_artifacts_of_current_documents_and_their_place_in_the_cac
     let stale = || book.store.read(|tx| step_cache::stale(tx, late, &[], 9)).unwrap().0;
     assert!(stale().is_empty() && book.count("artifact") == 1, "a changed parameter takes it from the cache");
     book.check();
-    // The document is another run's now: nothing keeps the old files any more.
+    // The document now belongs to another run, so nothing keeps the old files.
     let newer = row(Some(RunId(run.0 + 1)));
     book.store.write(move |tx| document::upsert(tx, "/db", "s", &[newer])).unwrap();
     let none = kept_output::Stale { all_before: None, all_of: None };
@@ -326,7 +326,7 @@ fn a_prune_that_is_killed_at_any_moment_is_taken_up_again() {
         let mut child = prune.spawn().unwrap();
         let watch = engine.store().watch().unwrap();
         let before = watch.version().unwrap();
-        // Killed after its third commit that others see, wherever that is.
+        // Killed after its third visible commit, wherever that is.
         let mut seen = Vec::from([before]);
         let ended = loop {
             let version = watch.version().unwrap();

@@ -1,4 +1,4 @@
-//! A step that kills its engine: it runs alone in a child the next time, and only deaths there count.
+//! A step that kills its engine: its next attempt runs alone in a child, and only deaths there count.
 
 mod support {
     pub mod binary;

@@ -1,4 +1,5 @@
-//! A damaged artifact: its producer runs again, whoever found it waits with its attempt given back, and every group ends once.
+//! A damaged artifact: its producer runs again, the step that found the damage waits with its attempt given back, and
+//! every group ends once.
 
 mod support {
     pub mod binary;
@@ -101,7 +102,7 @@ fn many_that_find_the_same_damage_wait_for_one_repair() {
     settle(&book, &b, redo(1));
     let a = book.claim("*");
     settle(&book, &a, with_file(1));
-    // It found the damage of before: the file is new by now, so it just tries again.
+    // It found the earlier damage. The file is new by now, so it just tries again.
     settle(&book, &c, redo(1));
     let both = book.claims("*", 9);
     assert_eq!(both.len(), 2);
@@ -169,7 +170,7 @@ fn a_group_that_is_cancelled_or_retried_during_a_repair_stays_sound() {
 
 // ---------------------------------------------------------------- on real files
 
-/// A worker for one type of step, until something holds.
+/// A worker for one type of step, until the condition holds.
 fn work_on(engine: &Engine, step_type: &str, mut done: impl FnMut() -> bool) {
     let pools = BTreeMap::from([(step_type.to_string(), 1)]);
     let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap();
@@ -186,7 +187,7 @@ fn files(home: &Path) -> Vec<PathBuf> {
     shards.flat_map(|it| fs::read_dir(it).unwrap().map(|it| it.unwrap().path())).collect()
 }
 
-/// Flips one byte in the middle of every artifact there is.
+/// Damages one byte in every existing artifact.
 const FLIP: &str = "for f in artifacts/*/*; do printf X | dd of=$f bs=1 seek=40 conv=notrunc status=none; done";
 
 fn events(engine: &Engine, kind: &str) -> usize {
@@ -235,7 +236,7 @@ steps:
 ";
     let group = submit(&engine, text, &["x"]);
     let status = |id| engine.store().read(|tx| read::status_of_step(tx, StepId(id))).unwrap();
-    // One worker makes the file and ends, the file is spoilt, another one meets it.
+    // One worker makes the file and ends, the file is damaged, another worker finds the damage.
     for round in 1..=4 {
         work_on(&engine, "make", || status(1) == Status::Completed);
         for file in files(home.path()) {

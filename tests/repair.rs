@@ -1,4 +1,4 @@
-//! After a repair: what failed goes on under a repaired workflow, and finished runs run again from a step.
+//! Repairs: failed steps continue under a repaired workflow, and finished runs rerun from a step.
 
 mod support {
     pub mod binary;
@@ -8,7 +8,7 @@ mod support {
 use std::fs;
 use support::place::Place;
 
-/// Each step notes its name and item in `log`; `build` fails in the first version.
+/// Each step writes its name and item to `log`; `build` fails in the first version.
 const BROKEN: &str = r#"
 id: pack
 steps:
@@ -137,7 +137,7 @@ fn resource_keys_and_hooks_are_those_of_the_repaired_workflow() {
     place.assert_sound();
 }
 
-/// The cached steps leave a trace in `log` when they are really run.
+/// Cached steps write to `log` only when they really run.
 const CACHED: &str = r#"
 id: pack
 steps:
@@ -168,7 +168,7 @@ fn a_finished_run_runs_again_from_a_step_which_is_really_run() {
     let place = cached();
     ends(&place, 0, &["run", "flow.yaml", "--items", "a"]);
     log(&place);
-    // Nothing has changed: the named step runs, and the result of what is behind it is still right.
+    // Nothing has changed: the named step runs, and the results of its dependents are still valid.
     let said = ends(&place, 0, &["retry", "r1", "--from", "build"]);
     assert!(said.contains("r1: 2 steps will run again"), "{said}");
     ends(&place, 0, &["run", "--resume", "g1"]);
@@ -223,7 +223,7 @@ fn an_older_version_of_a_document_does_not_win_when_its_run_is_run_again() {
     assert!(shown["output"].to_string().contains("superseded by r2"), "{shown}");
     let found = place.ok(&["search", "anchor"]);
     assert!(found.contains("quite new") && !found.contains("old."), "{found}");
-    // The newest one may run again, and is decided again.
+    // The newest collecting step may run again, and its condition is evaluated again.
     ends(&place, 0, &["retry", "g2", "--from", "chunk"]);
     ends(&place, 0, &["run", "--resume", "g2"]);
     assert!(place.ok(&["search", "anchor"]).contains("quite new"));

@@ -1,4 +1,4 @@
-//! Counted resources and rates, against a real store: never more than there is, all or nothing, and nobody starves.
+//! Counted resources and rates against a real store: never more than the capacity, all or nothing, and no starvation.
 
 mod support {
     pub mod house;
@@ -20,7 +20,7 @@ use windlass::{
     },
 };
 
-/// Takes of these resources; the capacity of each, where it is not to stay as it is.
+/// Takes these resources. `capacities` has the capacities that change.
 fn takes(units: &[(&str, i64)], capacities: &[(&str, i64)]) -> NewDemand {
     NewDemand {
         units: units.iter().map(|(name, units)| (name.to_string(), Some(*units))).collect(),
@@ -303,7 +303,7 @@ fn a_rate_allows_so_many_starts_and_tells_when_the_next_may_come() {
     assert_eq!((row.next, row.waiting), (Some(Timestamp(begun.0 + 60_000)), 5));
     book.clock.advance(Millis(59_999));
     assert!(book.claims("*", 10).is_empty());
-    // A restart forgets nothing.
+    // A restart loses nothing.
     book.restart();
     assert!(book.claims("*", 10).is_empty());
     book.clock.advance(Millis(1));
@@ -374,7 +374,7 @@ fn a_type_reserves_what_its_steps_have_used() {
     book.check();
     let types = book.store.read(learned::types).unwrap();
     assert_eq!((types[0].measured, types[0].reserves), (1, Some(330)));
-    // The first is killed for memory.
+    // The first step is killed for memory.
     let killed = fitting[0].lease.step;
     let again = || Settlement::Retry { due: book.now(), crashed: false, record: record("killed") };
     let double = || book.store.write(move |tx| learned::double(tx, killed, 1)).unwrap();
@@ -388,7 +388,7 @@ fn a_type_reserves_what_its_steps_have_used() {
     book.settle(&twice, again());
     book.complete(&fitting[2]);
     assert_eq!((book.claim("*").lease.step, resource(&book, "memory").held), (killed, 330), "once");
-    // Where one step has used more than there is, each reserves all of it.
+    // If one step has used more than exists, each reserves everything.
     for _ in 0..200 {
         note(5_000_000);
     }
@@ -397,7 +397,7 @@ fn a_type_reserves_what_its_steps_have_used() {
     book.check();
 }
 
-/// One thing that happens.
+/// One event in the history.
 #[derive(Debug, Clone)]
 enum Act {
     Submit { step_type: u8, units: Vec<i64>, rate: bool },
@@ -449,7 +449,7 @@ impl World {
         match act {
             Act::Submit { step_type, units, rate: rated } => {
                 let units: Vec<_> = NAMES.iter().zip(units).filter(|it| *it.1 > 0).map(|it| (*it.0, *it.1)).collect();
-                // The first to name a resource says how much of it there is.
+                // The first step that names a resource declares its capacity.
                 let mut demand = takes(&units, &[]);
                 for (name, _) in &units {
                     let known = self.book.store.read(|tx| windlass::store::capacity::capacity_of(tx, name)).unwrap();
@@ -635,7 +635,7 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(60)
 }
 
-/// Small requests come without end; the large one is served all the same.
+/// Small requests arrive without end, but the large one is served.
 #[test]
 fn a_large_request_does_not_starve_behind_a_stream_of_small_ones() {
     let book = Book::in_memory();

@@ -1,4 +1,4 @@
-//! Upkeep over large groups: nobody waits for it. `TEST_ROWS=1000000` makes them larger.
+//! Maintenance of large groups does not make others wait. `TEST_ROWS=1000000` makes the groups larger.
 
 mod support {
     pub mod house;
@@ -36,7 +36,7 @@ impl CommitListener for Held {
 }
 
 impl Held {
-    /// (the one of a hundred that was longest, the longest)
+    /// (the 99th percentile, the maximum)
     fn worst(&self) -> (Duration, Duration) {
         let mut all = self.0.lock().unwrap();
         all.sort();
@@ -44,7 +44,7 @@ impl Held {
     }
 }
 
-/// A large group in which three steps failed and everything else was cancelled; its last run is one of the failed.
+/// A large group in which three steps failed and everything else was cancelled. Its last run is one of the failed runs.
 fn large(book: &Book) -> windlass::model::GroupId {
     let items: Vec<String> = (0..rows()).map(|it| it.to_string()).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();

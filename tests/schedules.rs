@@ -67,7 +67,7 @@ fn noted(engine: &Engine, name: &str) -> Vec<FiringRow> {
     engine.store().read(|tx| schedule::firings(tx, id, 10_000)).unwrap()
 }
 
-/// The groups of a schedule, by their keys: each instant has one at most, since a key has one group.
+/// The groups of a schedule by key. Each instant has at most one group, because a key has one group.
 fn groups(engine: &Engine) -> usize {
     let filter = GroupFilter { limit: 100_000, ..GroupFilter::default() };
     engine.store().read(|tx| read::groups(tx, &filter)).unwrap().len()
@@ -87,15 +87,15 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// What the daemon does next.
 #[derive(Debug, Clone)]
 enum Deed {
-    /// It works for so many minutes, and looks each of them.
+    /// It runs for this many minutes and checks in each of them.
     Works(u16),
-    /// It is away for so many hours.
+    /// It is down for this many hours.
     Away(u16),
-    /// It starts what is due, and crashes before it notes that.
+    /// It starts what is due, and crashes before recording it.
     Crashes,
-    /// Two processes look at the same time.
+    /// Two processes check at the same time.
     Both,
-    /// The wall clock is set back by so many minutes.
+    /// The wall clock is set back by this many minutes.
     SetBack(u16),
 }
 
@@ -121,7 +121,7 @@ const SPECS: [(&str, &str); 6] = [
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
-    /// A year, or what of it the deeds take, with the daemon up and down and crashes inside of firings.
+    /// Up to a year, with the daemon up and down and crashes during firings.
     #[test]
     fn each_instant_fires_once_and_as_catch_up_says(deeds in deeds(), spec in 0usize..6, catch_up in 0usize..3, within in 0usize..2) {
         let dir = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ proptest! {
                     model.look(now());
                 }
                 Deed::Crashes => {
-                    // The submission is there; that it was made is noted by nobody.
+                    // The group was submitted, but this was not recorded.
                     for instant in model.due(now()).fire {
                         engine.backfill_schedule("s", instant, instant).unwrap();
                         model.fired.insert(instant);
@@ -182,7 +182,7 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(60)
 }
 
-/// What a schedule is to do, as the sentences of its documentation say.
+/// What a schedule must do according to its documentation.
 struct Model {
     times: Recurrence,
     rule: Rule,
@@ -430,7 +430,7 @@ fn kills_of_workers_lose_no_instant_and_start_none_twice() {
     let mut seen = fired();
     for kill in 0..kills {
         let mut killed = worker();
-        // Each is killed where it has just fired, or is about to.
+        // Each process is killed right after a firing, or right before.
         eventually("something fires", || (fired() > seen).then_some(()));
         seen = fired();
         killed.kill().unwrap();
@@ -448,7 +448,7 @@ fn kills_of_workers_lose_no_instant_and_start_none_twice() {
     let engine = plant::open(&home);
     let instants: BTreeSet<i64> = noted(&engine, "tick").iter().map(|it| it.instant.0).collect();
     let kept: Vec<i64> = (1..).map(|it| begun + it * 1_000).take_while(|it| *it <= last).collect();
-    // The record has the newest hundred.
+    // The newest hundred are kept.
     let newest: BTreeSet<i64> = kept.iter().rev().take(90).copied().collect();
     assert!(newest.is_subset(&instants), "lost: {:?}", newest.difference(&instants));
     let all = i64::try_from(groups(&engine)).unwrap();

@@ -196,7 +196,7 @@ fn what_has_a_word_of_the_query_is_found_however_far_it_is() {
                 let query = Query { mode, min_score: Some(1.0), ..Query::new(asked) };
                 let uris: Vec<String> = house.search(&query).into_iter().map(|it| it.uri).collect();
                 let expected: &[&str] = match house.embedder.embed(&[asked]).unwrap()[0].iter().all(|it| *it == 0.0) {
-                    // An embedder that knows no word of it has nothing to say, and words alone are left.
+                    // An embedder that knows no word of the query finds nothing, so only the word search is left.
                     true if mode == Mode::Vector => &[],
                     _ => &[uri],
                 };
@@ -227,7 +227,7 @@ fn only_an_embedder_that_was_measured_has_a_floor() {
         let embedder = embed::by_name(name).unwrap();
         assert!(floor(embedder.as_ref(), &query).is_some_and(|it| it > 0.0 && it < 1.0), "{name}");
         assert_eq!(floor(embedder.as_ref(), &Query { min_score: Some(0.0), ..query.clone() }), None);
-        // The table has no vector of its own for any of these words, so nothing is near to them.
+        // The table has no vector for any of these words, so nothing is near them.
         let unknown = floor(embedder.as_ref(), &Query::new("what is the xqzzv of blorft"));
         assert_eq!(unknown == Some(1.0), name == "static", "{name}: {unknown:?}");
         assert_eq!(floor(embedder.as_ref(), &Query { mode: Mode::Text, ..query.clone() }), None);

@@ -1,4 +1,4 @@
-//! Models and document readers behind a server: the real binary against a server that answers real requests.
+//! Models and document readers on a server: the real binary against a server that answers real requests.
 
 #[path = "support"]
 mod support {
@@ -98,7 +98,8 @@ fn texts(request: &Request) -> Vec<String> {
     body["input"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_string()).collect()
 }
 
-/// How often each word occurs, the words thrown into `dimension` places; not normalised, and in reverse order.
+/// Counts how often each word occurs and hashes the words into `dimension` places. Not normalised, and in reverse
+/// order.
 fn embeddings(request: &Request, dimension: usize) -> (u16, String) {
     let row = |(index, text): (usize, &String)| {
         let mut vector = vec![0.0; dimension];
@@ -125,7 +126,7 @@ fn changes(server: &Server) -> Vec<String> {
     vec![format!("embed.url={}/v1", server.url), "embed.model=words".into(), "embed.key=ROPE_KEY".into()]
 }
 
-/// A port where nobody listens.
+/// A port on which nothing listens.
 fn nowhere() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -193,7 +194,7 @@ fn a_search_without_its_server_says_so_and_words_need_none() {
     let by_words = ok(&place.run(&["search", "--mode", "text", "--json", "anchor"]));
     assert!(by_words["hits"][0]["uri"].as_str().unwrap().ends_with("winches.md"));
 
-    // The same model at another address: its vectors are known, and the search goes there.
+    // The same model at another address: its vectors are known, and the search uses the new address.
     let moved = Server::start(words);
     ok(&place.ingest(Some(KEY), &changes(&moved)));
     assert!(moved.seen.lock().unwrap().iter().all(|it| texts(it) == ["windlass"]), "known texts were embedded again");
@@ -255,7 +256,7 @@ fn vectors_of_another_length_are_refused() {
     );
     assert_eq!(five.count(), 1, "refused before any work");
 
-    // The trial is as it should be, and what follows is not.
+    // The trial request is answered correctly, but later requests are not.
     let turns = Server::start(|request| match texts(request) == ["windlass"] {
         true => embeddings(request, 8),
         false => embeddings(request, 5),
@@ -345,7 +346,7 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     let (dead, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (is_dead, count) = (dead.clone(), asked.clone());
     let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
-        // The trial, and then a few documents.
+        // The trial request, and then a few documents.
         0..5 => embeddings(request, 8),
         _ if is_dead.load(Ordering::SeqCst) => (502, "bad gateway".to_string()),
         _ => embeddings(request, 8),
@@ -363,7 +364,7 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     assert_eq!((&shown["paused"], &shown["failed"]), (&json!(true), &json!(0)), "{shown}");
     assert!(shown["paused_for"].as_str().unwrap().contains("502"), "{shown}");
 
-    // A worker that takes everything finds out by itself that the server is back.
+    // A worker that takes everything detects that the server is back.
     dead.store(false, Ordering::SeqCst);
     let mut command = place.command(None, &["worker"]);
     let mut worker = command.silent().spawn().unwrap();
@@ -377,7 +378,7 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     assert_eq!(ok(&place.run(&["db", "info", "--json"]))["documents"], 25);
 }
 
-/// A vector database of somebody else, that names `server` and the name of a key of ours.
+/// A foreign vector database that names `server` and one of our keys.
 fn foreign_database(server: &Server) -> (Place, String) {
     let place = Place::new();
     ok(&place.ingest(Some(KEY), &changes(server)));
@@ -410,14 +411,14 @@ fn a_database_from_elsewhere_names_a_server_and_a_key_in_vain() {
     assert_eq!(attacker.count(), 0, "nothing was sent");
     assert_eq!(place.run(&["search", "--db", &path, "--mode", "text", "hemp"]).code, 0);
 
-    // Who trusts the address says so, and sends no key until that is said too.
+    // A user who trusts the address must say so, and no key is sent until the key is named as well.
     place.write("home/windlass.toml", &format!("[embed.servers]\n\"{}\" = \"\"\n", attacker.url));
     ok(&place.run_with(Some(KEY), &search));
     assert_eq!(attacker.count(), 1);
     let holds_key = |request: &Request| request.head.contains("authorization") || request.head.contains(KEY);
     assert!(!attacker.seen.lock().unwrap().iter().any(holds_key));
 
-    // The same model at an address of one's own is asked with its key.
+    // The same model at the user's own address is asked with its key.
     place.write("home/windlass.toml", "");
     let set = format!("id: mine\nconfig: {{ embed: {{ url: \"{}\", model: words, key: ROPE_KEY }} }}\n", own.url);
     place.write("home/params/mine.yaml", &set);
@@ -461,7 +462,7 @@ fn work_that_came_with_a_backup_sends_no_key() {
     let ingested = place.run_with(Some(KEY), &["ingest", "docs"]);
     assert!(ingested.code != 0 && ingested.said.contains("no parameter set `evil`"), "{}", ingested.said);
     assert_eq!(attacker.count(), 0);
-    // Whoever submits it himself pairs them.
+    // Submitting work with it pairs the two.
     let params = theirs.0.path().join("home/params/evil.yaml");
     let own = ["run", "flow.yaml", "--items", "docs/ropes.md", "--params", params.to_str().unwrap()];
     fs::copy(theirs.0.path().join("flow.yaml"), place.0.path().join("flow.yaml")).unwrap();

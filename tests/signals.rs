@@ -1,4 +1,4 @@
-//! Signals to an engine: what the first and the second one do, and how Ctrl-Z waits for a write.
+//! Signals to an engine: the effects of the first and the second one, and how Ctrl-Z waits for a write.
 
 mod support {
     pub mod binary;
@@ -16,7 +16,7 @@ use std::{
 use support::binary::{Running, Windlass};
 use windlass::os::{Signals, hold_suspend, signals::reset_sigpipe};
 
-/// A process that plays one part of this file, killed at the end of its test.
+/// A process that plays one role in this file and is killed at the end of its test.
 struct Player {
     process: Running,
     dir: tempfile::TempDir,

@@ -1,4 +1,4 @@
-//! The files at the top of `docs/workflows.md`, one for each common task, run as the page tells people to.
+//! The files at the top of `docs/workflows.md`, one for each common task, run as the page says.
 
 mod support {
     pub mod binary;
@@ -17,14 +17,14 @@ use support::binary::Windlass;
 const PAGE: &str = include_str!("../docs/workflows.md");
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A home of its own, and a directory with a workflow of the page and five texts.
+/// A home, and a directory with a workflow of the page and five texts.
 struct Desk {
     dir: tempfile::TempDir,
     id: String,
 }
 
 impl Desk {
-    /// With the workflow of this id, as it stands on the page.
+    /// With the workflow that has this id on the page.
     fn with(id: &str) -> Desk {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("inbox")).unwrap();
@@ -47,7 +47,7 @@ impl Desk {
         command
     }
 
-    /// `windlass` with these words must end with this exit code. Its stdout.
+    /// Runs `windlass` with these words. It must end with this exit code. Returns its stdout.
     fn ends(&self, code: i32, words: &[&str]) -> String {
         self.windlass().args(words).ends(code).out
     }
@@ -61,7 +61,7 @@ impl Desk {
         self.ends(code, &[&["run", &file, "--items", "one.md", "two.md", "three.md"], more].concat())
     }
 
-    /// What is in the directory `to`: names and texts, in the order of the names.
+    /// The names and contents of the files in the directory `to`, sorted by name.
     fn made(&self) -> Vec<(String, String)> {
         let Ok(entries) = fs::read_dir(self.path("to")) else { return Vec::new() };
         let mut found: Vec<(String, String)> = entries
@@ -77,7 +77,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// The workflows before the reference begins.
+/// The workflows before the reference section.
 fn tasks() -> Vec<String> {
     let (tasks, _) = PAGE.split_once("\n## A larger example\n").expect("the tasks end where `A larger example` begins");
     tasks.split("```yaml\n").skip(1).map(|it| it.split("```").next().unwrap().to_string()).collect()

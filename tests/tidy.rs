@@ -38,7 +38,7 @@ fn rooms_import_only_from_lower_floors() {
     }
 }
 
-/// Rooms whose files can be read one after the other: none imports a file that, over others, imports it.
+/// Rooms whose files can be read in some order: no file imports another that, directly or indirectly, imports it.
 const WITHOUT_CIRCLES: &[&str] = &[
     "store",
     "vector",
@@ -110,7 +110,7 @@ fn each_power_stays_in_its_room() {
         ("SystemTime::now", &["os"]),
         ("thread::Builder", &["os"]),
         ("clap::", &["cli"]),
-        // It panics where nobody reads: `os::stderr` does not.
+        // It panics if the reader has gone; `os::stderr` does not.
         ("println!", &[]),
     ];
     for (path, text) in sources() {
@@ -222,7 +222,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     files_in("src", "")
 }
 
-/// The files below a folder with this ending; with any, where it is empty.
+/// The files below a folder with this ending; all files if it is empty.
 fn files_in(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
@@ -257,7 +257,7 @@ fn code(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap()
 }
 
-/// Every `a` in `crate::a` and in `crate::{a::B, c}`, however the list is wrapped.
+/// Every `a` in `crate::a` and in `crate::{a::B, c}`, wherever the list is wrapped.
 fn imports(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("crate::") {

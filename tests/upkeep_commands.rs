@@ -1,4 +1,4 @@
-//! Pruning, fetching files and long lists as people meet them: the real binary.
+//! Pruning, fetching files and long lists through the real binary.
 
 mod support {
     pub mod binary;
@@ -34,7 +34,7 @@ fn a_file_of_a_step_is_fetched_before_and_after_its_group_was_pruned() {
     assert_eq!(fetch().out, "one\0tail");
     let left = place.json(&["show", "s1"]);
     assert_eq!((&left["pruned"], &left["name"]), (&Value::from(true), &Value::from("make")), "{left}");
-    // The key is known, and with other content it is refused.
+    // The key is known, and other content is refused.
     let Ended { code, err, .. } = place.run(&["run", "w.yaml", "--items", "one", "--key", "k"]);
     assert!(code == 0 && err.contains("ended COMPLETED, and was pruned since"), "{code} {err}");
     let Ended { code, err, .. } = place.run(&["run", "w.yaml", "--items", "two", "--key", "k"]);
@@ -220,7 +220,7 @@ fn a_key_whose_holder_was_killed_is_shown_until_a_command_clears_it() {
     let mut holder = holder(&place, "printer");
     let lock = || place.json(&["locks"])["locks"][0].clone();
     assert_eq!((lock()["key"].as_str(), lock()["file_locked"].as_bool()), (Some("printer"), Some(true)));
-    // Its command ends with its input and inherits the lock until then.
+    // Its command ends with its input and keeps the inherited lock until then.
     holder.kill().unwrap();
     drop(holder.stdin.take());
     holder.wait().unwrap();
@@ -242,6 +242,6 @@ fn the_unit_of_systemd_gives_up_on_a_fault_that_stays() {
         let line = unit.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
         line.and_then(|it| it.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name} is missing"))
     };
-    // The limit counts starts within the interval: with a longer pause it would never be reached.
+    // The limit counts starts within the interval; with a longer pause it would never be reached.
     assert!(value("RestartSec") * value("StartLimitBurst") * 2 < value("StartLimitIntervalSec"));
 }

@@ -1,4 +1,4 @@
-//! A vector database keeps documents whole, for writers and readers alike.
+//! A vector database keeps documents complete, for writers and readers.
 
 use serde_json::json;
 use std::{path::PathBuf, sync::mpsc, thread};
@@ -72,7 +72,7 @@ fn chunk(text: &str, page: u32) -> Chunk {
     Chunk { text: text.to_string(), headings, page: Some(page), range: 0..text.len(), tokens: 3 }
 }
 
-/// A direction that depends on the text's first letter.
+/// A direction determined by the text's first letter.
 fn vector(text: &str) -> [f32; DIMENSION] {
     let mut vector = [0.0; DIMENSION];
     vector[usize::from(text.bytes().next().unwrap_or(0)) % DIMENSION] = 1.0;
@@ -350,7 +350,7 @@ fn a_reader_recovers_what_a_killed_writer_committed() {
     let house = House::new();
     let (mut db, epoch) = house.writer();
     house.store(&mut db, epoch, "a.txt", &["committed"]).unwrap();
-    // What a kill leaves on the disk: the file and its log, and no shared memory.
+    // What a kill leaves on disk: the file and its log, without shared memory.
     let left = house.folder.path().join("left.db");
     std::fs::copy(house.path(), &left).unwrap();
     std::fs::copy(house.path().with_extension("db-wal"), left.with_extension("db-wal")).unwrap();
@@ -385,7 +385,7 @@ fn an_older_run_does_not_replace_what_a_newer_one_of_its_engine_stored() {
     assert_eq!(store("one", 8, "eighth"), Stored::Yes);
     assert_eq!(found(&db, "eighth"), ["eighth"]);
 
-    // A deletion takes away what was stored before it, and hides it until then.
+    // A deletion removes what was stored before it, and hides it until then.
     let until = |run| Removal { until: Some(Origin { engine: "one", run }), ..removal("a.txt") };
     let mut reader = house.reader();
     assert_eq!((reader.hide(&[until(7)]).unwrap(), found(&reader, "eighth").len()), (0, 1));

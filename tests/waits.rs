@@ -46,7 +46,7 @@ fn complete(book: &Book, step: &Claimed) -> bool {
     end(book, step, End::Complete(None))
 }
 
-/// A transaction that does nothing but what every transaction does first.
+/// A transaction with only the work that every transaction does first.
 fn stir(book: &Book) {
     book.store.write(|_| Ok(())).unwrap();
 }

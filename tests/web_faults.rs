@@ -1,4 +1,4 @@
-//! Clients that are slow, greedy, broken or hostile: none of them keeps `/health` from answering within a second.
+//! Slow, greedy, broken or hostile clients: none of them prevents `/health` from answering within a second.
 
 mod support {
     pub mod binary;
@@ -32,10 +32,10 @@ fn connect(web: &Web) -> TcpStream {
     stream
 }
 
-/// Asks for `/health` over and over while `during` runs; the slowest answer and how many there were.
+/// Requests `/health` repeatedly while `during` runs. Returns the slowest answer, and the number of answers.
 fn watch_health(web: &Web, during: impl FnOnce()) -> (Duration, u32) {
     let done = AtomicBool::new(false);
-    // Also when `during` fails: nobody waits for the watcher for ever.
+    // Also set if `during` fails, so that the watcher ends.
     struct Done<'a>(&'a AtomicBool);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
@@ -70,7 +70,7 @@ fn hundreds_of_slow_clients_are_cut_and_health_answers_meanwhile() {
     let web = Web::start();
     let host = web.address.to_string();
     let (slowest, count) = watch_health(&web, || {
-        // Heads that never end, bodies that never come, connections that say nothing.
+        // Heads that never end, bodies that never come, silent connections.
         let parts = [
             format!("GET /health HTTP/1.1\r\nHost: {host}\r\n"),
             format!("POST /api/v1/session HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\nabc"),
@@ -104,7 +104,7 @@ fn connections_of_strangers_do_not_cut_the_stream_of_somebody_who_is_known() {
     let mut strangers: Vec<TcpStream> = Vec::new();
     for number in 0..320 {
         let mut stranger = connect(&web);
-        // Some are turned away and stay, some are at work: neither is the first to go by what it does.
+        // Some are refused and stay, some are working. Neither is the first to be closed.
         let said = match number % 2 {
             0 => format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"),
             _ => format!(
@@ -136,7 +136,7 @@ fn clients_that_ask_without_end_and_read_nothing_do_not_hold_health_up() {
             let begun = Instant::now();
             all.iter_mut().for_each(|it| it.set_nonblocking(true).unwrap());
             while begun.elapsed() < Duration::from_secs(4) {
-                // A server that does not take more is what is wanted.
+                // The server may stop reading at some point.
                 all.iter_mut().for_each(|it| drop(it.write(many.as_bytes())));
                 thread::sleep(Duration::from_millis(20));
             }
@@ -186,7 +186,7 @@ fn a_client_that_sends_too_much_before_it_reads_is_told_so() {
     for (path, kind) in [("/api/v1/groups", "application/json"), ("/nowhere", "text/plain"), ("/health", "text/plain")]
     {
         let (whole, answer) = pour(&web, path, kind, 20);
-        // Its writes do not fail either: many clients would not look for an answer then.
+        // Its writes do not fail either; many clients would not read the answer if they did.
         assert!(whole && answer.starts_with("HTTP/1.1 4"), "{path} {kind}: {whole} {answer:?}");
     }
 }
@@ -196,7 +196,7 @@ fn health_answers_while_every_thread_of_the_api_is_stuck() {
     let web = Web::start();
     let path = web.home().join("vectors/held.db");
     drop(VectorDb::create_or_open_for_writing(&path, &OpenOptions::default(), "test:v1", 4, &"".into()).unwrap());
-    // A program of somebody else's keeps the database to itself: who opens it waits.
+    // Another program locks the database, so opening it has to wait.
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
     let address = "/api/v1/lancedb/info?db=held";
@@ -302,7 +302,7 @@ fn health_answers_while_the_database_can_not_be_written() {
     let web = Web::start();
     let flow = web.home().join("flow.yaml");
     std::fs::write(&flow, "id: f\nsteps: [{ name: a, uses: windlass/noop }]\n").unwrap();
-    // Another program holds the turn to write and does not give it up; a step's end waits for it.
+    // Another program holds the turn to write and does not release it. The end of a step waits for it.
     assert!(web.windlass(&["submit", flow.to_str().unwrap()]).output().unwrap().status.success());
     let room = until("the turn is ours", || FileLock::try_exclusive(&web.home().join("engine.write.lock")).unwrap());
     let mut submit =
@@ -326,7 +326,7 @@ fn without_a_token_health_tells_numbers_and_with_it_names() {
     for name in ["running_attempts", "consecutive_failures", "leases_lost", "last_commit_age"] {
         assert!(numbers[name].is_number(), "{name}: {numbers}");
     }
-    // The start was the last to commit.
+    // The start was the last commit.
     assert!(numbers["last_commit_age"].as_f64().unwrap() >= 0.0, "{numbers}");
     assert_eq!(numbers["history"]["limit"], 1000);
     assert!(numbers["pools"]["size"].as_i64().unwrap() >= 3);
@@ -366,8 +366,8 @@ fn the_reading_that_a_worker_was_replaced_for_is_told_with_the_token_only() {
     assert_eq!(signal, "age");
 }
 
-/// Sends a body in chunks of 1 MiB until it is over or the server has enough; whether it went out whole, and the answer's
-/// first line.
+/// Sends a body in chunks of 1 MiB until it is complete or the server stops reading. Returns whether all of it was
+/// sent, and the first line of the answer.
 fn pour(web: &Web, path: &str, kind: &str, mebibytes: usize) -> (bool, String) {
     let mut stream = connect(web);
     let head = format!(
@@ -399,7 +399,7 @@ fn a_hundred_megabytes_for_the_api_get_a_4xx_and_take_no_memory() {
             ("/api/v1/batch/", "multipart/form-data; boundary=x"),
         ] {
             let (_, answer) = pour(&web, path, kind, 100);
-            // A client that is told no while it still sends may see the connection end instead.
+            // A client that is refused while it still sends may see only the end of the connection.
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{path} {kind}: {answer}");
         }
     });
@@ -407,7 +407,7 @@ fn a_hundred_megabytes_for_the_api_get_a_4xx_and_take_no_memory() {
     assert!(rss(&web) < before + (80 << 20), "{before} -> {}", rss(&web));
 }
 
-/// The beginning of a form of 32 MiB; all but its last bytes are sent, as far as the server takes them.
+/// The beginning of a form of 32 MiB. All but its last bytes are sent, as far as the server reads them.
 fn most_of_a_form(web: &Web) -> TcpStream {
     const LENGTH: usize = 31 << 20;
     let mut stream = connect(web);
@@ -429,7 +429,7 @@ fn what_clients_send_is_bounded_together_and_given_back() {
         let mut clients: Vec<TcpStream> = (0..20).map(|_| most_of_a_form(&web)).collect();
         let held = rss(&web);
         assert!(held < before + (160 << 20), "{before} -> {held}");
-        // There is room for two; the others were told so, and a small request has room always.
+        // There is room for two. The others were refused, and a small request always has room.
         let mut refused = 0;
         for client in &mut clients {
             client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -438,7 +438,7 @@ fn what_clients_send_is_bounded_together_and_given_back() {
         }
         assert_eq!(refused, 18);
         assert_eq!(web.get("/api/v1/batch/").status, 200);
-        // Two whole ones are decoded while others ask.
+        // Two complete ones are decoded while others send requests.
         for client in &mut clients {
             let _ = client.write_all(&[b'x'; 5]);
         }

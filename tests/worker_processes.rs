@@ -74,7 +74,7 @@ fn a_grandchild_that_reads_stdin_sees_its_end() {
     assert_eq!(value(&pool, "result = 'intact'"), "intact");
 }
 
-/// Speaks the protocol by itself, and lets its children have the pipe.
+/// Implements the protocol itself, and lets its children inherit the pipe.
 const CARELESS: &str = r#"
 import json, os, struct, subprocess, sys
 requests, answers = (int(it) for it in os.environ["WINDLASS_FDS"].split(","))
@@ -306,7 +306,7 @@ fn a_worker_lives_on_when_the_thread_that_started_it_has_ended() {
     assert!((0..5).all(|_| pid(&pool) == first));
 }
 
-/// Not a test by itself: an engine that others kill. It starts workers and does what its environment says.
+/// Not a test on its own: an engine that others kill. It starts workers and does what its environment says.
 #[test]
 #[ignore = "the part of an engine, played for other tests"]
 fn the_part_of_an_engine() {
@@ -374,7 +374,7 @@ fn a_reading_at_the_limit_trips_and_a_missing_one_never_does() {
     if !needs("python3") {
         return;
     }
-    // The same on a real worker, with as many descriptors as its limit says, and one less.
+    // The same on a real worker, with exactly as many descriptors as its limit allows, and with one less.
     for (more, trips) in [(0, true), (1, false)] {
         let house = House::new();
         let count = "result = len(os.listdir('/proc/self/fd')) - 1";

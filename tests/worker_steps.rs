@@ -292,7 +292,7 @@ fn a_worker_that_never_becomes_ready_fails_its_steps_with_its_last_words_and_oth
     let status = |step| shop.engine.store().read(|tx| read::status_of_step(tx, StepId(step))).unwrap();
     assert_eq!([2, 4].map(status), [Status::Completed, Status::Completed], "{:?}", shop.attempts(2));
     assert!(worker.worker_trouble().join("; ").contains("no_such_module"));
-    // Once it is mended the steps can be tried again.
+    // Once it is fixed, the steps can be tried again.
     fs::write(
         shop.house.path("steps.py"),
         "from windlass_worker import *\n@step\ndef work(ctx):\n    return 1\nrun()\n",
@@ -351,7 +351,8 @@ fn a_leaking_worker_is_replaced_and_counted() {
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     let limits = "{ command: [python3, steps.py], limits: { rss: ~, fds: 30, age: ~ } }";
     let recycled = || shop.counts.0.lock().unwrap().get("open_files").copied().unwrap_or_default();
-    // On a fast machine a group can end before the replacement of the first worker has started; then there is a next group.
+    // On a fast machine a group can end before the replacement of the first worker has started. The next group then
+    // uses it.
     let deadline = Instant::now() + Duration::from_secs(60);
     while recycled() == 0 {
         let group = shop.submit_with("  - { name: leak, worker: py }", limits, &items);
@@ -398,7 +399,7 @@ fn a_lock_is_let_go_of_with_the_step_though_its_worker_lives_on() {
     let path = house.path("key");
     for end in ["result = os.getpid()", "os.kill(os.getpid(), 9)"] {
         let lock = FileLock::try_exclusive(&path).unwrap().unwrap();
-        // A lent lock is not unlocked by hand: it lasts until the last copy of its descriptor is closed.
+        // A lent lock must not be unlocked by hand: it lasts until the last copy of its descriptor is closed.
         let file = fs::File::from(lock.lend().try_clone_to_owned().unwrap());
         drop(lock);
         let code = format!("subprocess.Popen(['sleep', '1000'], start_new_session=True); {end}");
@@ -419,7 +420,7 @@ fn an_engine_that_is_killed_leaves_no_lock_behind_and_none_too_early() {
     let mut engine = engine.env("PART_OF", house.dir.path()).silent().spawn().unwrap();
     let worker = house.pid_in("worker");
     let shim = windlass::os::process_stat::children(engine.id())[0];
-    // The shim can't act while it is stopped, so it outlives its engine, as it would on a busy machine.
+    // The shim can't act while it is stopped, so it outlives its engine, as on a busy machine.
     Command::new("kill").args(["-STOP", &shim.to_string()]).status().unwrap();
     engine.kill().unwrap();
     engine.wait().unwrap();
@@ -430,7 +431,7 @@ fn an_engine_that_is_killed_leaves_no_lock_behind_and_none_too_early() {
     assert!(worker_house::is_gone(worker));
 }
 
-/// Not a test by itself: an engine that others kill.
+/// Not a test on its own: an engine that others kill.
 #[test]
 #[ignore = "the part of an engine, played for other tests"]
 fn the_part_of_an_engine_with_a_lock() {
@@ -466,7 +467,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
     }
     let house = House::new();
     let mut spec = house.spec();
-    // A shell starts in no time, however busy the machine is.
+    // A shell starts immediately, however busy the machine is.
     spec.worker.command = ["sh", "-c", "echo loading >&2; exec sleep 1000"].map(Into::into).to_vec();
     spec.worker.timeouts.hello = Millis(500);
     (spec.timing.backoff, spec.timing.backoff_most) = (Millis(1), Millis::seconds(60));
@@ -482,7 +483,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
         live: None,
         lock: None,
     };
-    // While it gets ready the step gives its place away each time.
+    // While the worker starts, the step gives up its slot each time.
     let mut ran = None;
     wait_until("the starts have failed", || {
         if let windlass::process::pool::Done::Ran(it) = pool.run(&job) {
@@ -491,7 +492,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
         ran.is_some()
     });
     let ran = ran.unwrap();
-    // It may be quicker the next time, so a retry can help.
+    // It may be faster the next time, so a retry can help.
     let Outcome::Failed { retryable: true, message, .. } = &ran.outcome else { panic!("{:?}", ran.outcome) };
     assert!(message.contains("did not say hello within 500ms") && message.contains("loading"), "{message}");
     assert!(message.contains("5 times in a row"), "{message}");

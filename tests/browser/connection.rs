@@ -1,4 +1,4 @@
-//! What the page says about windlass itself: live, stopping, not answering, signed out; one thing at a time.
+//! The page's indicator of its connection: live, stopping, not responding, signed out; one at a time.
 
 use super::{
     driver::Browser,
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::{process::Stdio, time::Instant};
 
-/// Writes down from now on every state that the page shows.
+/// Records every state that the page shows from now on.
 fn watch(browser: &mut Browser) {
     browser.eval(
         "void (window.seen = [], window.look = () => {
@@ -21,7 +21,7 @@ fn watch(browser: &mut Browser) {
     );
 }
 
-/// Keeps from now on the timers that have yet to fire, and every stream.
+/// Records pending timers and every stream from now on.
 const ARMED: &str = "void (() => {
   window.armed = new Set();
   window.streams = [];
@@ -38,7 +38,7 @@ const ARMED: &str = "void (() => {
   };
 })()";
 
-/// How often the page has asked for something so far.
+/// The number of requests that the page has made.
 const ASKED: &str = "performance.getEntriesByType('resource').length";
 
 fn wait_for_requests(browser: &mut Browser, more: i64) {
@@ -121,7 +121,7 @@ fn a_session_that_ended_is_told_of_once_and_nothing_is_tried_any_more() {
     browser.until("nothing waits to be tried", "armed.size === 0");
     assert_eq!(browser.eval("streams.every(it => it.aborted)"), true);
     assert_eq!(browser.eval("banner.innerText.includes('reach windlass')"), false);
-    // Another window that signs in takes it along.
+    // Signing in from another window also signs in this one.
     let link = web.send("POST", "/api/v1/session", &[("authorization", &web.bearer())], b"").json();
     let here = browser.turn_to("");
     browser.turn_to(&here);

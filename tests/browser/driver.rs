@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven by the DevTools protocol over a websocket.
+//! A real headless Chromium, driven by the DevTools protocol over a websocket.
 
 use crate::support::needs::skip;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use tungstenite::{Message, WebSocket};
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the page stands: how far down, how long it is, what has the focus, and what it will come back to.
+/// The position of the page: how far it is scrolled, its length, the focused element, and where it will return.
 const WHERE: &str = "JSON.stringify([scrollY, document.documentElement.scrollHeight, document.activeElement.outerHTML.slice(0, 100), \
     sessionStorage.left, history.state])";
 
@@ -30,13 +30,13 @@ pub struct Browser {
     session: String,
     next: u64,
     events: VecDeque<Value>,
-    /// What the page complained of.
+    /// Errors reported by the page.
     pub complaints: Vec<String>,
     _profile: tempfile::TempDir,
 }
 
 impl Browser {
-    /// `None`, and a line that says so, where there is no Chromium.
+    /// `None`, with a message, if there is no Chromium.
     pub fn start() -> Option<Browser> {
         let Some(program) = NAMES.iter().find_map(|it| in_path(it)) else {
             skip("Chromium is not installed");
@@ -86,7 +86,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// The size of the window in CSS pixels, and which theme its user likes.
+    /// The size of the window in CSS pixels, and the user's preferred theme.
     pub fn screen(&mut self, width: u32, height: u32, dark: bool) {
         let phone = width < 500;
         let size =
@@ -97,7 +97,7 @@ impl Browser {
         self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
-    /// Opens another window of the same browser, which is shown beside this one. Gives what `turn_to` needs.
+    /// Opens another window of the same browser, visible next to this one. Returns the argument for `turn_to`.
     pub fn another_window(&mut self, url: &str) -> String {
         let before = self.turn_to("");
         let target =
@@ -108,7 +108,7 @@ impl Browser {
         self.turn_to(&before)
     }
 
-    /// Drives that window from now on; gives the one of before.
+    /// Drives that window from now on. Returns the previous one.
     pub fn turn_to(&mut self, window: &str) -> String {
         std::mem::replace(&mut self.session, window.to_string())
     }
@@ -132,7 +132,7 @@ impl Browser {
     #[track_caller]
     pub fn until(&mut self, what: &str, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
-        // While a page is being replaced an expression may find nothing to look at.
+        // While a page is being replaced, an expression may fail.
         let asked = json!({"expression": format!("Boolean({expression})"), "returnByValue": true});
         while self.ask("Runtime.evaluate", asked.clone())["result"]["value"] != true {
             if Instant::now() > deadline {
@@ -155,12 +155,12 @@ impl Browser {
     pub fn click(&mut self, selector: &str) {
         let selector = Value::from(selector);
         self.until(&format!("{selector} can be clicked"), &format!("document.querySelector({selector})"));
-        // A link in a drawing has no `click()`.
+        // A link in an SVG has no `click()`.
         let event = "new MouseEvent('click', { bubbles: true, cancelable: true })";
         self.eval(&format!("document.querySelector({selector}).dispatchEvent({event})"));
     }
 
-    /// A press or a release of the mouse in the middle of an element, as a hand does it.
+    /// Presses or releases the mouse in the middle of an element, like a user.
     #[track_caller]
     pub fn mouse(&mut self, kind: &str, selector: &str) {
         let selector = Value::from(selector);
@@ -169,7 +169,7 @@ impl Browser {
         self.ask("Input.dispatchMouseEvent", event);
     }
 
-    /// Presses a key as a person does: a letter, or a name such as `Enter`.
+    /// Presses a key like a user: a letter, or a name such as `Enter`.
     pub fn press(&mut self, key: &str) {
         let (code, text) = match key {
             "Enter" => (13, "\r"),
@@ -186,7 +186,7 @@ impl Browser {
         self.ask("Input.dispatchKeyEvent", event);
     }
 
-    /// Types a text into what has the focus.
+    /// Types a text into the focused element.
     pub fn type_text(&mut self, text: &str) {
         self.ask("Input.insertText", json!({"text": text}));
     }
@@ -200,7 +200,7 @@ impl Browser {
         fs::write(directory.join(format!("{name}.png")), base64(shot["data"].as_str().unwrap())).unwrap();
     }
 
-    /// Sends a command and waits for its answer; events that come meanwhile are kept.
+    /// Sends a command and waits for its answer. Events that arrive in between are kept.
     #[track_caller]
     fn ask(&mut self, method: &str, params: Value) -> Value {
         self.next += 1;

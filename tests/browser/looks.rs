@@ -1,4 +1,4 @@
-//! How the page looks: pictures of every view in both themes and on a phone, contrast, and a hundred thousand runs.
+//! The look of the page: pictures of every view in both themes and on a phone, contrast, and a hundred thousand runs.
 
 use super::{
     driver::Browser,
@@ -86,7 +86,7 @@ fn with_flow(web: &Web) {
 
 /// A home with something in every view.
 fn furnished() -> Web {
-    // Places for documents beside the steps that sleep.
+    // Slots for documents in addition to the steps that sleep.
     let web = Web::with("pools = { \"*\" = 8 }\n");
     let docs = web.home().join("docs");
     fs::create_dir(&docs).unwrap();
@@ -129,7 +129,7 @@ fn furnished() -> Web {
     web
 }
 
-/// Gives the worker a document to parse, so that it has processes to show: they end after a while without work.
+/// Gives the worker a document to parse, so that it has processes to show; they end after a while without work.
 fn show_processes(web: &Web, screen: &str) {
     fs::write(web.home().join("docs").join(format!("{screen}.md")), format!("# Seen on {screen}\n")).unwrap();
     let docs = web.home().join("docs");
@@ -141,14 +141,14 @@ fn show_processes(web: &Web, screen: &str) {
     });
 }
 
-/// Where the group is that is paused.
+/// The address of the paused group.
 fn newsletter(web: &Web) -> String {
     let groups = web.get("/api/v1/groups").json();
     let found = groups["groups"].as_array().unwrap().iter().find(|it| it["paused"] == true).unwrap();
     format!("/#/g{}", found["id"])
 }
 
-/// Every view: its name, its address, and a text that shows that it is there.
+/// Every view: its name, its address, and a text that shows that it is loaded.
 fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
     let groups = web.get("/api/v1/groups").json();
     let named = |name: &str| {
@@ -181,7 +181,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// The smallest contrast of any text to what is behind it (WCAG 2.2, 1.4.3), and which text that is.
+/// The lowest contrast of any text with its background (WCAG 2.2, 1.4.3), and that text.
 const CONTRAST: &str = r#"(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgb = (color) => {
@@ -216,7 +216,7 @@ const CONTRAST: &str = r#"(() => {
   return worst;
 })()"#;
 
-/// What is wider than the place that it is shown in: its reader has to scroll sideways, or never sees the rest.
+/// Elements wider than their container, which the reader must scroll sideways or can't see completely.
 const CLIPPED: &str = r#"[...document.querySelectorAll("main *, header *, dialog *")]
   .filter((it) => it.getClientRects().length && !it.closest("svg, .hidden") && !it.matches("input, select"))
   .filter((it) => getComputedStyle(it).overflowX !== "visible" ? it.scrollWidth > it.clientWidth + 1 : it.getBoundingClientRect().right > innerWidth + 1)
@@ -243,7 +243,7 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
     ] {
         browser.screen(width, height, dark);
         for (name, address, text) in views(&web) {
-            // They end after a while without work.
+            // The processes end after a while without work.
             if name == "workers" || name == "health" {
                 show_processes(&web, &format!("{name}-{screen}"));
             }

@@ -1,4 +1,4 @@
-//! The page in a real browser: what it shows, what its keys and buttons do, how it looks.
+//! The page in a real browser: its content, its keys and buttons, and its look.
 
 #[path = "../support"]
 mod support {
@@ -51,7 +51,7 @@ pub fn wait_for_group(web: &Web, group: i64) -> Value {
     })
 }
 
-/// A browser that was let in by the one-time link.
+/// A browser that signed in with the one-time link.
 pub fn let_in(web: &Web) -> Option<Browser> {
     let mut browser = Browser::start()?;
     browser.open(&web.url(&web.link()));
@@ -156,7 +156,7 @@ fn a_key_is_taken_away_by_force_only_with_a_reason_and_the_history_tells_it() {
     assert_eq!(browser.eval("document.querySelector('dialog').open"), true, "a reason is asked for");
     browser.type_text("the printer is on fire");
     browser.press("Enter");
-    // The process lives and holds the lock of the file; the answer says so.
+    // The process is alive and holds the file lock; the answer says so.
     browser.shows("still holds the file lock");
     let events = web.windlass(&["events", "--json"]).output().unwrap();
     assert!(
@@ -254,7 +254,7 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     browser.shows("Can't reach windlass");
     browser.shows("not responding");
     let served = connection::serve_again(home.path(), &address);
-    // It knows no session of the one before: the token opens another one.
+    // The new daemon does not know the old sessions; the token opens a new one.
     browser.shows("Your session has ended.");
     browser.eval("document.getElementById('token').focus()");
     browser.type_text(&web.token);

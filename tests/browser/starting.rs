@@ -26,7 +26,7 @@ fn a_form_starts_a_workflow_with_items_and_parameters() {
     browser.until("both are offered", "document.querySelectorAll('#workflow option').length === 2");
     browser.until("the parameter is asked for", "document.querySelector('#param-greeting')");
 
-    // What the command line refuses is refused here, with the same words, and what was typed stays.
+    // The page refuses what the command line refuses, with the same words, and keeps the input.
     browser.eval("document.querySelector('#items').focus()");
     browser.type_text("world");
     browser.shows("1 run");

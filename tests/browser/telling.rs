@@ -1,4 +1,4 @@
-//! What the page tells is so: a path that exists, a command for this home, the reason on a phone, hooks, what goes on.
+//! What the page says is true: existing paths, commands for this home, the reason on a phone, hooks, running work.
 
 use super::{
     let_in, submit, wait_for_group,
@@ -42,7 +42,7 @@ fn commands_on_the_page_are_for_the_home_of_this_daemon() {
     let Some(mut browser) = let_in(&web) else { return };
     browser.eval("void (navigator.clipboard.writeText = async (it) => { window.copied = it; })");
     let call = format!("windlass --home '{}'", home.display());
-    // Short to read, whole to copy.
+    // Short to read, complete to copy.
     browser.shows("windlass ingest DIRECTORY");
     assert_eq!(browser.eval("document.body.innerText.includes('--home')"), false);
     browser.click(".empty button.copy");
@@ -60,7 +60,7 @@ fn commands_on_the_page_are_for_the_home_of_this_daemon() {
     browser.eval("[...document.querySelectorAll('.typed')].find(it => it.innerText.includes('retry r1')).querySelector('.copy').click()");
     browser.until("it is copied", &format!("copied === {}", serde_json::Value::from(format!("{call} retry r1"))));
     assert_eq!(browser.complaints, [] as [&str; 0]);
-    // Where the user has this home without saying so, it is left away.
+    // It is left out if the user reaches this home without it.
     let mut status = web.windlass(&["status", "--json"]);
     let link = directory.path().join("windlass");
     std::os::unix::fs::symlink(&home, &link).unwrap();
@@ -111,7 +111,7 @@ fn a_hook_that_failed_is_told_of_by_its_group_and_by_the_status() {
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
 
-/// Fails once with a word; then prints more than the page is sent of a running step, and waits.
+/// Fails once with a message; then prints more than the page receives of a running step, and waits.
 const LOUD: &str = "id: loud\nsteps: [{ name: loud, retries: 1, backoff: { initial: 5ms }, run: 'test -e {{ params.gate }}-tried || { touch {{ params.gate }}-tried; echo the first words; exit 3; }; seq 20000; while ! test -e {{ params.gate }}; do sleep 0.05; done' }]";
 
 #[test]
@@ -334,7 +334,7 @@ fn an_output_is_shown_as_text() {
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
 
-/// Points of edges that lie inside of a box.
+/// Points of edges inside a box.
 const BEHIND: &str = r#"(() => {
   const boxes = [...document.querySelectorAll(".node rect:first-of-type")].map((it) => it.getBBox());
   const inside = (p) => boxes.some((b) => p.x > b.x + 1 && p.x < b.x + b.width - 1 && p.y > b.y + 1 && p.y < b.y + b.height - 1);
@@ -352,7 +352,7 @@ const BEHIND: &str = r#"(() => {
 fn no_edge_of_a_graph_passes_behind_a_box() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };
-    // A need that skips layers, and a layer that is broader than the screen.
+    // A need that skips layers, and a layer wider than the screen.
     let mut steps = vec!["{ name: first, run: 'true' }".to_string()];
     steps.push("{ name: second, needs: [first], run: 'true' }".into());
     steps.push("{ name: third, needs: [second], run: 'true' }".into());

@@ -1,4 +1,4 @@
-//! From place to place: where the focus goes, what is left behind, and ways in.
+//! Navigation: where the focus goes, what is left behind, and links into the page.
 
 use super::{let_in, submit, web::Web};
 use serde_json::json;
@@ -54,12 +54,12 @@ fn a_new_place_begins_at_its_top_with_the_focus_on_its_heading() {
     browser.press("Enter");
     browser.shows("item 99");
     browser.until("the heading has the focus again", &format!("scrollY === 0 && {heading}"));
-    // A filter is used again and again: it keeps the focus.
+    // A filter is used repeatedly, so it keeps the focus.
     browser.eval("document.querySelector('.filters a:nth-child(4)').focus()");
     browser.press("Enter");
     browser.until("the filter is set", "document.querySelector('.filters [aria-current]').innerText === 'pending'");
     assert_eq!(browser.eval("document.activeElement.innerText"), "pending");
-    // The whole row leads to its run.
+    // The whole row is a link to its run.
     browser.click("tbody tr td:nth-child(2)");
     browser.until("the run is shown", "location.hash.startsWith('#/r')");
 }
@@ -75,7 +75,7 @@ fn back_leads_to_where_a_list_was_left() {
     browser.eval("scrollTo(0, 700)");
     browser.eval("document.querySelector('a[href=\"#/r30\"]').focus({ preventScroll: true })");
     assert!(browser.eval("scrollY").as_i64() > Some(300));
-    // In the window, not in the page: what stands above the list may have grown in the meantime.
+    // Relative to the window: the content above the list may have grown in the meantime.
     let top = "Math.round(document.querySelector('a[href=\"#/r30\"]').getBoundingClientRect().top)";
     let left_at = browser.eval(top);
     browser.press("Enter");

@@ -1,4 +1,5 @@
-//! The page while steps run: its controls stay the same elements, what it says stays to be read, and a log stays put.
+//! The page while steps run: its controls stay the same elements, its messages stay readable, and a log keeps its
+//! position.
 
 use super::{driver::Browser, let_in, submit, wait_for_group, web::Web};
 use serde_json::json;
@@ -8,7 +9,7 @@ use std::fs;
 const GATED: &str =
     "id: gated\nsteps: [{ name: wait, run: 'while ! test -e {{ params.gate }}-{{ item }}; do sleep 0.05; done' }]";
 
-/// Prints two hundred lines, then two more, each after a file is there.
+/// Prints two hundred lines, then two more, each after a file exists.
 const TALKATIVE: &str = "id: talk\nsteps: [{ name: talk, run: 'seq -f \"line %g\" 200; for n in 1 2; do while ! test -e {{ params.gate }}-$n; do sleep 0.05; done; echo more $n; done; exit 3' }]";
 
 fn gated(web: &Web, definition: &str, items: &[&str]) -> (i64, impl Fn(&str) + use<>) {
@@ -17,12 +18,12 @@ fn gated(web: &Web, definition: &str, items: &[&str]) -> (i64, impl Fn(&str) + u
     (group, move |name: &str| fs::write(format!("{}-{name}", gate.display()), "").unwrap())
 }
 
-/// How often the page has asked for a path so far.
+/// How often the page has requested a path.
 fn asked(path: &str) -> String {
     format!("performance.getEntriesByType('resource').filter(it => it.name.includes('{path}')).length")
 }
 
-/// Lets the page read something once more, from the beginning to the end, after now.
+/// Waits until the page has read something once more, from start to end.
 fn wait_for_reads(browser: &mut Browser, path: &str) {
     let before = browser.eval(&asked(path)).as_i64().unwrap();
     browser.until("it is read anew", &format!("{} > {before} + 1", asked(path)));
@@ -36,7 +37,7 @@ fn a_slow_click_and_a_focused_button_outlive_what_happens_meanwhile() {
     browser.open(&web.url(&format!("/#/g{group}")));
     browser.shows("0 of 4 runs ended, 2 steps running");
     browser.eval("void (window.held = [...document.querySelectorAll('.actions > *, .filters a, h1, .pager a')])");
-    // The mouse goes down, a run ends, the mouse goes up.
+    // The mouse is pressed, a run ends, the mouse is released.
     browser.mouse("mousePressed", "[data-key-of=p]");
     open("1");
     browser.shows("1 of 4 runs ended");
@@ -90,7 +91,7 @@ fn the_state_of_a_group_is_right_when_nothing_else_happens() {
     browser.press("Enter");
     let button = |text: &str| format!("document.querySelector('[data-key-of=p]').textContent === '{text}'");
     browser.until("it can be resumed", &button("Resume"));
-    // Somebody else does it, twice, in less time than the counts are read anew.
+    // Another user does it, twice, faster than the counts are refreshed.
     for (verb, text) in [("resume", "Pause"), ("pause", "Resume"), ("resume", "Pause")] {
         web.post_json(&format!("/api/v1/groups/{group}/{verb}"), &json!({}));
         browser.until(verb, &button(text));

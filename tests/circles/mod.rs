@@ -1,7 +1,7 @@
-//! Circles of files: files of one room that import each other, in one step or over others.
+//! Cycles of files: files in one room that import each other, directly or through others.
 //!
-//! Reads paths as the compiler does, as far as our code needs it: `use` trees, `crate::`, `super::`, names that a `use` brought
-//! in, and re-exports, which lead to the file that defines the item. Unit tests do not count.
+//! Resolves paths as the compiler does, as far as our code needs it: `use` trees, `crate::`, `super::`, names brought
+//! in by a `use`, and re-exports, which lead to the file that defines the item. Unit tests do not count.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ struct Module {
     name: Segments,
     /// What its `use` declarations bring in: name and path.
     uses: Vec<(String, Segments)>,
-    /// Every path with a `::` outside of its `use` declarations.
+    /// Every path with a `::` outside its `use` declarations.
     paths: Vec<Segments>,
-    /// Every word outside of its `use` declarations.
+    /// Every word outside its `use` declarations.
     words: BTreeSet<String>,
 }
 
-/// All modules of the crate, by their names.
+/// All modules of the crate, by name.
 pub struct Crate(BTreeMap<Segments, Module>);
 
 impl Crate {
@@ -33,7 +33,7 @@ impl Crate {
         Crate(modules.map(|it| (it.name.clone(), it)).collect())
     }
 
-    /// The circles in a room: each is the list of the files that reach each other, with what each imports of the others.
+    /// The cycles in a room: each is the list of the files that reach each other, with the imports between them.
     pub fn circles(&self, room: &str) -> BTreeSet<Vec<(PathBuf, Vec<PathBuf>)>> {
         let files: Vec<&Segments> = self.0.keys().filter(|it| it.first().is_some_and(|it| it == room)).collect();
         let edges: BTreeMap<&Segments, BTreeSet<&Segments>> =
@@ -50,14 +50,14 @@ impl Crate {
         files.iter().map(|it| circle(it)).filter(|it| !it.is_empty()).collect()
     }
 
-    /// The modules of the crate that a module needs: where the items are defined that it names.
+    /// The modules that a module needs: those that define the items it names.
     fn imports(&self, module: &Module) -> BTreeSet<&Segments> {
         let is_folder = module.path.ends_with("mod.rs") || module.path.ends_with("lib.rs");
-        // A folder's list of re-exports is its table of contents; what the folder itself uses it also names.
+        // A folder's re-exports are its table of contents. What the folder itself uses, it also names.
         let used = module.uses.iter().filter(|(name, _)| !is_folder || module.words.contains(name));
         let paths = used.map(|(_, path)| path).chain(&module.paths);
         let found = paths.filter_map(|path| self.resolve(&module.name, path, 0));
-        // To import a folder is to import nothing yet: the paths through its name say what.
+        // Importing a folder imports nothing yet; the paths that begin with its name decide.
         found
             .filter(|(file, whole)| !(*whole && self.is_folder(file)) && **file != module.name)
             .map(|it| it.0)
@@ -68,7 +68,7 @@ impl Crate {
         self.0[name].path.ends_with("mod.rs")
     }
 
-    /// The module where a path ends, and whether it names the module itself and not an item in it.
+    /// The module in which a path ends, and whether the path names the module itself and not an item in it.
     fn resolve(&self, from: &Segments, path: &[String], depth: usize) -> Option<(&Segments, bool)> {
         if depth > 20 {
             return None;
@@ -154,7 +154,7 @@ fn module(path: &Path, text: &str) -> Module {
     module
 }
 
-/// Takes a `use` tree apart; returns how many tokens it read.
+/// Parses a `use` tree. Returns the number of tokens read.
 fn tree(tokens: &[String], prefix: &mut Segments, found: &mut Vec<(String, Segments)>) -> usize {
     let depth = prefix.len();
     let mut at = 0;
@@ -193,7 +193,7 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|it: char| it.is_alphabetic() || it == '_') && !token.contains('"')
 }
 
-/// Words and signs, without comments and without what is in quotes; `::` is one sign.
+/// Words and signs, without comments and without the contents of quotes. `::` is one sign.
 fn tokens(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut rest = text;
@@ -240,7 +240,7 @@ fn a_circle_is_seen_through_names_and_re_exports() {
         found.into_iter().map(|it| it.len()).collect::<Vec<usize>>()
     };
     let folder = ("src/a/mod.rs", "mod b;\npub mod c;\nmod d;\npub use b::{One, two as three};");
-    // By name, over a re-export, with another name, as a path; over a third file.
+    // By name, through a re-export, under another name, as a path, and through a third file.
     for uses in
         ["use super::One;", "use crate::{a::{One}, x};", "fn f() { super::three() }", "use crate::a::b::{self};"]
     {
@@ -250,6 +250,6 @@ fn a_circle_is_seen_through_names_and_re_exports() {
     let over = [folder, ("src/a/b.rs", "use crate::a::{c::C};"), ("src/a/c.rs", "use super::d::D as It;")];
     let with = |last| circles(&[over[0], over[1], over[2], ("src/a/d.rs", last)]);
     assert_eq!(with("fn f() { crate::a::One::new() }"), [3]);
-    // A comment, a folder whose items are not named, a text.
+    // A comment, a folder whose items are not named, and a text.
     assert_eq!(with("// crate::a::One\nuse crate::a;\nconst A: &str = \"in use \\\" crate::a::One\";"), [0; 0]);
 }

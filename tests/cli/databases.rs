@@ -1,4 +1,4 @@
-//! Vector databases by name and path: what is removed, what is searched, and what is said where the name is wrong.
+//! Vector databases by name and path: removing, searching, and the messages for a wrong name.
 
 use super::Place;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Failures: what is equal is one line with a count; and the whole outcome of a group as a table.
+//! Failures: equal ones are one line with a count; and the whole outcome of a group as a table.
 
 use super::{Place, lines_of_json};
 use std::fmt::Write;
@@ -127,7 +127,7 @@ fn an_export_has_items_statuses_values_and_reasons() {
     assert!(rows[1].starts_with("r1,a b,COMPLETED,"), "{csv}");
     assert!(rows[1].ends_with(r#",COMPLETED,"{""n"":1}",COMPLETED,"a b, ""x""""#), "{csv}");
     assert!(rows[2].contains(",exit code 1: no rows,FAILED,,CANCELLED,"), "{csv}");
-    // Spreadsheets compute nothing that an item or a step says.
+    // Spreadsheets evaluate nothing from an item or a step.
     assert!(rows[3].starts_with("r3,'=1+1,COMPLETED,") && rows[3].ends_with(r#","'=1+1, ""x""""#), "{csv}");
     assert_eq!(place.run(&["export", "g9"]).code, 4);
 }

@@ -1,4 +1,4 @@
-//! What people try first: lists of items, and how an odd one is taken.
+//! What people try first: lists of items, including odd ones.
 
 use super::{Place, lines_of_json};
 use std::fs;
@@ -21,7 +21,7 @@ fn an_item_that_begins_with_a_dash_is_an_item_or_the_tip_works() {
     let runs = place.json(&["list", "runs", "--group", "g3"])["runs"].clone();
     let items: Vec<&str> = runs.as_array().unwrap().iter().map(|it| it["item"].as_str().unwrap()).collect();
     assert_eq!(items, ["a", "--odd", "b"]);
-    // Where the tip of the parser does work, it stays.
+    // If the parser's tip works, it is shown.
     let ended = place.run(&["search", "-x"]);
     assert!(ended.err.contains("use '-- -x'"), "{}", ended.err);
 }
@@ -52,7 +52,7 @@ fn an_empty_list_submits_nothing_and_says_so() {
         assert_eq!((&said["group"], &said["runs"], &said["new"]), (&serde_json::Value::Null, &0.into(), &false.into()));
     }
     assert_eq!(place.json(&["list", "groups"])["groups"], serde_json::json!([]));
-    // What is wrong besides is said all the same.
+    // Other problems are still reported.
     assert_eq!(place.run(&["run", "--each", "echo \"{{ item }}\"", "--items-from", "none"]).code, 2);
 }
 
@@ -83,7 +83,7 @@ fn an_export_shows_the_item_of_ingest_as_its_document() {
     let path = fs::canonicalize(place.path().join("docs/a b.md")).unwrap().to_string_lossy().into_owned();
     assert_eq!(lines_of_json(&place.ok(&["export", "g1"]))[0]["item"], path);
     assert!(place.ok(&["export", "g1", "--csv"]).contains(&format!("r1,{path},COMPLETED")));
-    // The promise of `--json`: the item as it is.
+    // The promise of `--json`: the item unchanged.
     let item = lines_of_json(&place.ok(&["export", "g1", "--json"]))[0]["item"].clone();
     let item: serde_json::Value = serde_json::from_str(item.as_str().unwrap()).unwrap();
     assert_eq!(item["name"], "a b.md");

@@ -1,5 +1,5 @@
-//! docs/json.md and what `--json` prints are the same: every command is run in homes in which there is something to print, and
-//! every document is held against its type.
+//! docs/json.md and the output of `--json` agree: every command is run in homes with something to print, and every
+//! document is checked against its type.
 
 use super::{Ended, Place, lines_of_json};
 use crate::support::binary::{Running, Windlass};
@@ -21,7 +21,7 @@ mod notation;
 
 const PAGE: &str = include_str!("../../docs/json.md");
 
-/// Leaves a file, a link, a value and a remark; fails for one item, and so do its hooks.
+/// Produces a file, a link, a value and a remark; fails for one item, and so do its hooks.
 const GREET: &str = r#"
 id: greet
 name: Greetings
@@ -54,7 +54,7 @@ def serve(ctx):
 run()
 ";
 
-/// What was printed so far in one home after the other, against the page.
+/// The documents printed so far, in one home after another, compared with the page.
 struct Reading {
     place: Place,
     page: Page,
@@ -71,7 +71,7 @@ impl Reading {
         command
     }
 
-    /// Runs what the page calls `command`; its documents.
+    /// Runs what the page calls `command`, and returns its documents.
     #[track_caller]
     fn ends(&mut self, command: &str, arguments: &[&str], code: i32) -> Vec<Value> {
         let ended = self.command(arguments).run();
@@ -188,7 +188,7 @@ fn groups(it: &mut Reading) {
     it.ends("wait", &["wait", "g1", "g2"], 6);
 }
 
-/// In a home of its own: a step that its condition skips, and one that may fail.
+/// In its own home: a step that its condition skips, and one that may fail.
 fn skipping(it: &mut Reading) {
     it.home = "skipping";
     let flow =
@@ -241,7 +241,7 @@ fn asking(it: &mut Reading) {
     it.home = "home";
 }
 
-/// In a home of its own: a step that waits for the runs that it has started, one at a time.
+/// In its own home: a step that waits for its child runs, one at a time.
 fn children(it: &mut Reading) {
     it.home = "children";
     it.place.write(
@@ -268,7 +268,7 @@ fn children(it: &mut Reading) {
     it.home = "home";
 }
 
-/// In a home of its own: steps that wait for a rate, one behind the other.
+/// In its own home: steps that wait for a rate, one behind the other.
 fn sharing(it: &mut Reading) {
     it.home = "sharing";
     it.place.write("calls.yaml", "id: calls\nsteps: [{ name: call, rate: { calls: 1/1h }, run: 'true' }]\n");
@@ -348,7 +348,7 @@ fn schedules(it: &mut Reading) {
     it.home = "home";
 }
 
-/// Two runs that nobody works on, and one that will be tried again in an hour.
+/// Two runs without a worker, and one that will be retried in an hour.
 fn waiting(it: &mut Reading) {
     it.place.write("gate.yaml", GATE);
     it.place.write("worker.py", WORKER);
@@ -471,7 +471,7 @@ fn locks(it: &mut Reading) {
     it.reads("locks list", &["locks", "list"]);
     let all = it.reads("vacuum --all", &["vacuum", "--all"]);
     assert_eq!(all["skipped"].as_array().map(Vec::len), Some(1), "{all}");
-    // Its row stays when the holder dies; its output ends with the command that has the lock file.
+    // Its row stays when the holder dies; its output ends with the command that holds the lock file.
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     it.place.write("free", "");
     child.wait_with_output().unwrap();
@@ -518,7 +518,7 @@ fn serving(it: &mut Reading) {
     it.reads("stop", &["stop"]);
 }
 
-/// Whether the promises hold is asked by tests/prove.rs; a drill that could not be held prints no report.
+/// Whether the promises hold is checked by tests/prove.rs. A drill that could not run prints no report.
 fn proving(it: &mut Reading) {
     it.until("a drill has a report", |it| {
         let drill = it.command(&["prove", "--kills", "1", "--seed", "20"]).run();
@@ -548,7 +548,7 @@ fn the_page_on_json_has_every_command() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Every command that has none below it.
+/// Every command without subcommands.
 fn leaves(place: &Place, path: &mut Vec<String>, found: &mut BTreeSet<String>) {
     let words: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
     let help = place.ok(&words);

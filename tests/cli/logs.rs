@@ -1,4 +1,4 @@
-//! What groups, runs and steps printed: under headings, by pattern, with times.
+//! The output of groups, runs and steps: with headings, by pattern, with times.
 
 use super::{Place, lines_of_json};
 

@@ -1,4 +1,4 @@
-//! Where work stands, in people's words.
+//! The state of work in words for people.
 
 use super::{Ended, Place};
 

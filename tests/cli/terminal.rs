@@ -1,4 +1,4 @@
-//! What a person sees on a terminal: a real pseudo-terminal, read through a small screen.
+//! Output on a terminal: a real pseudo-terminal, read through a small screen emulator.
 
 use super::Place;
 use crate::support::binary::Running;
@@ -16,7 +16,7 @@ use std::{
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// A command on a terminal of its own, and what it has written there.
+/// A command on its own terminal, and its output there.
 struct Terminal {
     child: Running,
     keyboard: File,
@@ -53,7 +53,7 @@ impl Terminal {
         let (mut screen, sink) = (ours.try_clone().unwrap(), written.clone());
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
-            // It ends with an error when the other side is closed.
+            // Reading fails when the other side is closed.
             while let Ok(length @ 1..) = screen.read(&mut piece) {
                 sink.lock().unwrap().extend(&piece[..length]);
             }
@@ -82,7 +82,7 @@ impl Terminal {
         self.keyboard.write_all(key.as_bytes()).unwrap();
     }
 
-    /// Waits for its end; its exit code and the last screen.
+    /// Waits for its end. Returns its exit code and the last screen.
     fn end(mut self) -> (i32, Vec<String>) {
         let begun = Instant::now();
         let code = loop {
@@ -92,7 +92,7 @@ impl Terminal {
             }
             std::thread::yield_now();
         };
-        // What was written last may still be on its way.
+        // The last output may still be on its way.
         let mut left = libc::pollfd { fd: self.keyboard.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: `left` is one descriptor, as the call is told.
         while unsafe { libc::poll(&mut left, 1, 20) } == 1 && left.revents & libc::POLLIN != 0 {
@@ -131,7 +131,7 @@ fn a_person_is_asked_before_a_vector_database_is_deleted() {
     assert!(ended == 0 && !database.exists(), "{rows:#?}");
 }
 
-/// The rows of a terminal after these bytes. What is wider than the terminal goes on in the next row, as it would there.
+/// The rows of a terminal after these bytes. Text wider than the terminal wraps, as it would there.
 fn screen(bytes: &[u8], columns: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut rows: Vec<Vec<char>> = vec![Vec::new()];
@@ -228,15 +228,15 @@ fn bars_fit_and_stand_once_whatever_the_width() {
         assert_eq!(code, 130, "{rows:#?}");
         assert_eq!((with(&rows, "fetch").len(), with(&rows, "wait ").len()), (1, 1), "{columns}: {rows:#?}");
         assert!(with(&rows, " left").is_empty(), "nothing is left of a time that nobody waits for: {rows:#?}");
-        // Where the rows break depends on the path of the program.
+        // The line breaks depend on the path of the program.
         let all = rows.concat().replace(' ', "");
         assert!(all.contains("continuewith") && all.contains("run--resumeg1"), "{rows:#?}");
 
         place.write("go.c", "");
         let resumed = Terminal::start(&place, columns, &["run", "--resume", "g1", "--pool", "*=1"]);
         let rows = resumed.until("the third is done", |rows| with(rows, "wait ").iter().any(|it| it.contains("3/4")));
-        // This run has done one of the two that were left, so as much time is left as that has taken: never none at all, by
-        // the pace of what was done before.
+        // This run has done one of the two remaining steps, so the remaining time is as long as that one took. It must
+        // not be zero because of the pace of earlier work.
         assert!(!with(&rows, " left").is_empty() && with(&rows, "0s left").is_empty(), "{rows:#?}");
         place.write("go.d", "");
         let (code, rows) = resumed.end();
@@ -299,7 +299,7 @@ fn tables_fit_a_narrow_terminal() {
         let terminal = Terminal::start(&place, 40, arguments);
         let written = terminal.written.clone();
         let (code, _) = terminal.end();
-        // Without a right margin, so that each row is a line as it was written.
+        // Without a right margin, so that each row is a complete line.
         let rows = screen(&written.lock().unwrap(), 10_000);
         assert_eq!(code, 0, "{arguments:?}: {rows:#?}");
         let is_head = |row: &String| {

@@ -1,4 +1,4 @@
-//! What a step ran, and what a definition says; never a value that only `env` knows.
+//! What a step ran, and what a definition says, but never a value known only from `env`.
 
 use super::Place;
 

@@ -1,4 +1,4 @@
-//! Starts and stops that meet each other, or somebody who does not answer.
+//! Starts and stops that overlap, or meet a process that does not respond.
 
 use crate::support::binary::Windlass;
 use crate::support::needs::needs;
@@ -40,7 +40,7 @@ fn a_holder_that_does_not_answer_is_named_as_hung() {
 fn a_holder_that_is_not_windlass_is_named_at_once() {
     let home = Home::new("");
     let _lock = FileLock::try_exclusive(&home.path().join("engine.db.lock")).unwrap().unwrap();
-    // What a former daemon has left leads to one of another home.
+    // A former daemon's files lead to the daemon of another home.
     let other = Web::start();
     fs::write(home.path().join("serve.port"), other.address.to_string()).unwrap();
     let refused = home.run(&["serve"]);
@@ -79,7 +79,7 @@ fn a_daemon_whose_lock_file_was_deleted_leaves_the_files_of_the_next_one_alone()
 fn two_that_stop_it_politely_are_no_force() {
     let home = Home::new("");
     let mut web = Web::on(home.path(), &[]);
-    // A request at work keeps it for a moment after it has closed its door.
+    // A request in progress keeps it running for a moment after it has stopped listening.
     let mut slow = TcpStream::connect(web.address).unwrap();
     let head = format!(
         "POST /api/v1/batch/ HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -203,7 +203,7 @@ fn while_nobody_is_known_to_hold_the_lock_nobody_is_signalled() {
         "phase": "ready", "pid": own.pid, "start_time": own.start_time, "boot_id": own.boot_id, "version": "0", "nonce": "x",
         "pid_namespace": own.pid_namespace, "time_namespace": own.time_namespace, "http": "127.0.0.1:1", "since": 0,
     });
-    // Who took the lock has ended; its child keeps it.
+    // The process that took the lock has ended; its child still holds it.
     let script = "import fcntl, os, sys, time\nf = open(sys.argv[1], 'w')\nfcntl.flock(f, fcntl.LOCK_EX)\nif os.fork() == 0: time.sleep(1000)\nprint('held', flush=True)\nos._exit(0)";
     let mut taker = std::process::Command::new("python3");
     taker.args(["-c", script]).arg(home.path().join("engine.db.lock")).stdout(Stdio::null());
@@ -224,7 +224,7 @@ fn a_log_that_is_taken_away_begins_anew_and_a_long_one_is_set_aside() {
     assert!(started.status.success(), "{}", said(&started));
     let (log, before) = (home.path().join("serve.log"), home.path().join("serve.log.1"));
     let address = home.info()["http"].as_str().unwrap().to_string();
-    // Every request is logged; a new one is made until the messages stand in the file.
+    // Every request is logged; new ones are made until the messages are in the file.
     let is_used = |what: &str| {
         until(what, || {
             let _ = ureq::get(format!("http://{address}/health")).call();
@@ -248,7 +248,7 @@ fn a_stop_keeps_others_from_starting_before_it_signals() {
     let home = Home::new("");
     let mut web = Web::on(home.path(), &[]);
     signal(&web.child, Signal::STOP);
-    // The daemon answers nobody, so that between the sentinel and the signal there is the wait for its answer.
+    // The daemon does not respond, so there is a wait for its answer between the sentinel and the signal.
     let mut stop = Windlass::on(home.path()).arg("stop").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let is_asked = || {
         let status = fs::read_to_string(format!("/proc/{}/status", web.child.id())).unwrap();
@@ -258,7 +258,7 @@ fn a_stop_keeps_others_from_starting_before_it_signals() {
     let sentinel = home.path().join("serve.stopping");
     let mut before = false;
     until("it is signalled", || {
-        // In this order: what is there before a look that finds no signal was there before the signal.
+        // In this order: what exists before a check that finds no signal existed before the signal.
         let there = sentinel.exists();
         let asked = is_asked();
         before |= there && !asked;

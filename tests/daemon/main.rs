@@ -1,4 +1,4 @@
-//! The daemon's life: claim, files, background, stop, autostart.
+//! The daemon: claim, files, background, stop, autostart.
 
 #[path = "../support"]
 mod support {
@@ -25,7 +25,7 @@ use std::{
 use web::{PATIENCE, Web, until, wait};
 use windlass::os::FileLock;
 
-/// A home whose daemon, if a test leaves one behind, is killed.
+/// A home. If a test leaves a daemon behind, it is killed.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -72,7 +72,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A process that has nothing to do with windlass.
+/// A process unrelated to windlass.
 struct Stranger(Running);
 
 impl Stranger {
@@ -114,7 +114,7 @@ fn a_second_daemon_says_who_runs_and_ends_well_or_with_75() {
     let told: Value = serde_json::from_slice(&background.stdout).unwrap();
     assert_eq!((background.status.code(), &told["pid"]), (Some(0), &json!(web.child.id())));
     assert_eq!(home.run(&["serve", "--supervised"]).status.code(), Some(75));
-    // Set is enough: that nobody listens there must not start us in a loop.
+    // The variable is set, but that no supervisor listens there must not cause a restart loop.
     let notified =
         Windlass::on(home.path()).arg("serve").env("NOTIFY_SOCKET", home.path().join("gone")).output().unwrap();
     assert_eq!(notified.status.code(), Some(75), "{}", said(&notified));
@@ -158,7 +158,7 @@ fn a_stale_file_with_a_reused_pid_harms_nobody() {
         fs::write(home.path().join("serve.pid"), info.to_string()).unwrap();
         fs::write(home.path().join("serve.port"), "127.0.0.1:1").unwrap();
     };
-    // Its start time is another's, is unknown, and is even right: the lock is free, so nobody runs.
+    // The start time is another's, unknown, or even right: the lock is free, so no daemon runs.
     for start in [json!(1), Value::Null, json!(own.start_time)] {
         stale(start.clone());
         let stopped = home.run(&["stop"]);
@@ -170,7 +170,7 @@ fn a_stale_file_with_a_reused_pid_harms_nobody() {
         assert_eq!(web.terminate().code(), Some(0));
         assert!(stranger.lives());
     }
-    // A daemon runs, and the file names the stranger: only whom the lock names is stopped.
+    // A daemon runs, and the file names the foreign process. Only the holder of the lock is stopped.
     let mut web = Web::on(home.path(), &[]);
     stale(json!(own.start_time));
     assert!(home.run(&["stop"]).status.success());
@@ -203,7 +203,7 @@ fn garbage_in_its_files_is_no_obstacle() {
             fs::write(home.path().join(name), garbage).unwrap();
         }
         let mut web = Web::on(home.path(), &[]);
-        // Damaged while it runs: the lock still tells who it is.
+        // Damaged while it runs: the lock still identifies it.
         fs::write(home.path().join("serve.pid"), garbage).unwrap();
         fs::write(home.path().join("serve.port"), garbage).unwrap();
         let stopped = home.run(&["stop"]);
@@ -278,7 +278,7 @@ fn a_daemon_that_is_stopped_in_its_tracks_is_killed_after_the_grace() {
     assert!(stopped.status.success() && said(&stopped).contains("was killed"), "{}", said(&stopped));
     assert!(!home.path().join("serve.stopping").exists());
     assert_eq!(wait(&mut web.child).code(), None);
-    // What it left behind is in nobody's way.
+    // Its leftovers block nothing.
     let mut next = Web::on(home.path(), &[]);
     assert_eq!(next.terminate().code(), Some(0));
 }
@@ -385,10 +385,10 @@ fn while_a_stop_is_under_way_nothing_starts_by_itself() {
     let submitted = submit(&home, SLEEPER, &[]);
     assert!(submitted.status.success() && said(&submitted).contains("just stopped"), "{}", said(&submitted));
     assert_eq!(home.run(&["ui", "--print"]).status.code(), Some(1));
-    // Also one that had asked before the stop began.
+    // Also for one that asked before the stop began.
     let late = home.run(&["serve", "--by-itself"]);
     assert_eq!((late.status.code(), home.holder()), (Some(1), None));
-    // A person who asks by name gets it; and what is stale or too far ahead counts as absent.
+    // An explicit request by a person succeeds; a stale or future entry counts as absent.
     let mut web = Web::on(home.path(), &[]);
     assert_eq!(web.terminate().code(), Some(0));
     for expiry in [now() - 1, now() + 3_600_000] {
@@ -431,7 +431,7 @@ fn a_supervisor_is_told() {
     sleeper_of(child.id());
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
     hear("STOPPING=1");
-    // It would kill what stops for long without a word.
+    // Systemd would kill a service that stops for a long time without a message.
     hear("STATUS=waiting for a step to end\nEXTEND_TIMEOUT_USEC=");
     hear("WATCHDOG=1");
     assert_eq!(wait(&mut child).code(), Some(0));

@@ -1,4 +1,4 @@
-//! A daemon to which nobody listens, whose terminal is closed, or whose home can't be written.
+//! A daemon without readers, with a closed terminal, or with a home that can't be written.
 
 use crate::support::binary::Windlass;
 use crate::{
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::{fs, process::Stdio};
 
-/// Gives it a step that goes on for a moment, and waits until it runs.
+/// Submits a step that takes a moment, and waits until it runs.
 fn busy(web: &Web, home: &Home) {
     let at = home.path().join("begun");
     let flow = home.path().join("nap.yaml");
@@ -19,7 +19,7 @@ fn busy(web: &Web, home: &Home) {
     until("the step runs", || at.exists().then_some(()));
 }
 
-/// It has ended in order: the step is done, the files are gone.
+/// Asserts that it ended properly: the step is done, and the files are gone.
 #[track_caller]
 fn in_order(home: &Home) {
     assert_eq!(home.files(), ["serve.token"]);
@@ -82,7 +82,7 @@ fn under_nohup_it_outlives_its_terminal() {
 fn a_home_that_can_not_be_written_is_no_reason_to_run_on() {
     let home = Home::new("");
     let mut web = Web::on(home.path(), &[]);
-    // Nothing can take its place.
+    // Nothing can replace it.
     fs::create_dir(home.path().join("serve.stopping")).unwrap();
     let stopped = home.run(&["stop"]);
     assert!(stopped.status.success() && said(&stopped).contains("windlass has stopped"), "{}", said(&stopped));

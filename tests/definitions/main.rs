@@ -1,4 +1,4 @@
-//! Workflow files: templates in commands, checked against the real shells; what people type, through the real binary.
+//! Workflow files: templates in commands, checked against real shells; and user input through the real binary.
 
 #[path = "../support"]
 mod support {
@@ -14,7 +14,7 @@ use serde_json::json;
 use std::{borrow::Cow, process::Command, sync::OnceLock};
 use windlass::definition::{Action, Definition, KnownKinds, PARAMETERS, ParameterSet, Values, parse};
 
-/// What the shell prints when the item stands in this command.
+/// What the shell prints for this command with this item.
 fn shell_prints(command: &str, item: &str) -> Vec<u8> {
     let definition = Definition::of_command("each", command).unwrap();
     let Action::Run(command) = &definition.steps[0].action else { panic!("not a command") };
@@ -74,10 +74,11 @@ fn an_argument_list_needs_no_shell() {
     }
 }
 
-/// Says PWNED if it is executed, not if it is only printed. It has no quotes, so that ours can't disarm it by accident.
+/// Prints PWNED if it is executed, not if it is only printed. It contains no quotes, so our quotes can't disarm it by
+/// accident.
 const SHOUT: &str = "printf PW%s NED >&2";
 
-/// The shells that can be a system's `sh`, as far as they are here; `scripts/check` installs them.
+/// The installed shells that can be a system's `sh`; `scripts/check` installs them.
 fn shells() -> &'static [Vec<&'static str>] {
     static HERE: OnceLock<Vec<Vec<&str>>> = OnceLock::new();
     HERE.get_or_init(|| {
@@ -94,7 +95,7 @@ fn shells() -> &'static [Vec<&'static str>] {
     })
 }
 
-/// Items that try to be executed where a command is let pass: as code, as a subscript, as an option.
+/// Items that try to be executed in accepted commands: as code, as a subscript, as an option.
 fn attacks() -> Vec<String> {
     let mut all: Vec<String> = ["", "'", "\"", "\n", "\\'", "}", ")", "E\n"]
         .map(|quote| format!("{quote}$({SHOUT})`{SHOUT}`;{SHOUT}\n#{quote}"))
@@ -105,7 +106,7 @@ fn attacks() -> Vec<String> {
     all
 }
 
-/// Whether the item ran in the command under this shell.
+/// Whether the item was executed by the command in this shell.
 fn is_executed(shell: &[&str], script: &str, item: &str) -> Option<String> {
     let place = tempfile::tempdir().unwrap();
     let mut command = Command::new(shell[0]);
@@ -115,7 +116,7 @@ fn is_executed(shell: &[&str], script: &str, item: &str) -> Option<String> {
     said.contains("PWNED").then_some(said)
 }
 
-/// Commands that execute an item in one shell or another, by ways that a scanner can miss.
+/// Commands that execute an item in some shell, in ways that a scanner can miss.
 const HIDDEN: &[&str] = &[
     "cat > x <<E\n; don't edit\nE\n[[ $WINDLASS_ITEM -gt 3 ]]",
     "cat <<'E'\nit's\nE\neval \"$WINDLASS_ITEM\"",
@@ -232,7 +233,7 @@ fn a_quoted_word_is_refused_wherever_a_shell_evaluates_it_again() {
         }
     }
     assert_eq!(let_pass, [""; 0]);
-    // The test itself sees an execution where there is one.
+    // The test detects an execution.
     for shell in shells {
         assert!(is_executed(shell, "eval \"$WINDLASS_ITEM\"", SHOUT).is_some(), "{shell:?}");
     }
@@ -286,7 +287,7 @@ const PIECES: &[&str] = &[
     "a=(eval); ",
     "\"${a[@]}\" ",
     "$u ",
-    // The item as the whole text would run on purpose.
+    // The item as the whole text would be executed on purpose.
     "sh -c 'x '",
     "for ((;;)) do ",
     "[ -$o ",
@@ -376,7 +377,7 @@ proptest! {
         prop_assert_eq!(shell_prints("printf %s {{ item }}", &item), item.as_bytes());
     }
 
-    /// Whatever command is let pass, an item never runs in it: what it would print appears in no output.
+    /// An item is never executed in an accepted command: its output appears nowhere.
     #[test]
     fn no_command_that_is_let_pass_executes_its_item(
         before in prop::collection::vec(0usize..PIECES.len(), 1..10),
@@ -397,7 +398,7 @@ proptest! {
     }
 }
 
-/// The fenced YAML blocks of a page, with the rest of the line that opens each.
+/// The fenced YAML blocks of a page, with the rest of each opening line.
 fn examples(page: &str) -> Vec<(String, String)> {
     let blocks = page.split("```yaml").skip(1);
     let split = |it: &str| {

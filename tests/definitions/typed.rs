@@ -1,4 +1,4 @@
-//! What people type: parameters, items, and where commands start. Through the real binary.
+//! User input: parameters, items, and the directory in which commands start. Through the real binary.
 
 use crate::support::binary::Windlass;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ impl Place {
         said(&output)
     }
 
-    /// What the only step of the only run of this group left as its value.
+    /// The value of the only step in the only run of this group.
     fn value(&self, step: i64) -> Value {
         let output = self.run(&["show", &format!("s{step}"), "--json"]);
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
@@ -136,7 +136,7 @@ fn commands_can_start_elsewhere_and_items_that_are_not_there_are_pointed_at() {
 
 const HOSTILE: &str = "a\x1b]0;x\x07\x1b[2J\u{9b}31m\u{202e}\r\nerror: forged";
 
-/// No byte of an answer steers a terminal; a second line is ours only.
+/// No byte of an answer controls the terminal; a second line is only our own.
 fn harmless(output: &Output) {
     let text = said(output);
     let steers = |it: char| (it.is_control() && it != '\n') || ('\u{202a}'..='\u{202e}').contains(&it);

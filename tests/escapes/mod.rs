@@ -1,4 +1,4 @@
-//! Commands that get rid of their shim, that reach into it, or that leave processes behind.
+//! Commands that escape their shim, that attack it, or that leave processes behind.
 
 use super::{House, is_gone, run, run_until, text, wait_until};
 use std::{
@@ -12,7 +12,7 @@ use windlass::{
     process::{self, ChildEnd},
 };
 
-/// Leaves one process in a session of its own, which ignores TERM, and one below it in yet another session.
+/// Leaves one process in its own session that ignores TERM, and one below it in yet another session.
 const LEFT: &str = "setsid sh -c 'trap \"\" TERM; setsid sh -c \"echo \\$\\$ > deeper; while :; do sleep 0.01; done\" & \
     while [ ! -s deeper ]; do :; done; echo $$ > left; while :; do sleep 0.01; done' >/dev/null 2>&1 & \
     while [ ! -s left ]; do :; done; ";
@@ -21,7 +21,7 @@ fn crashed(end: &ChildEnd) -> bool {
     matches!(process::outcome(end, &[]), Outcome::Crashed { signal: None, .. })
 }
 
-/// A child that is no command's: killed at the end of a test, however that comes.
+/// A child that belongs to no command, killed at the end of a test in any case.
 struct Bystander(std::process::Child);
 
 impl Bystander {
@@ -87,7 +87,7 @@ fn a_command_that_stops_its_shim_can_still_be_cancelled() {
     process::adopt_orphans();
     let house = House::new();
     let mut spec = house.shell(&format!("{LEFT} kill -STOP $PPID; touch ready; sleep 1000"));
-    // Longer than the test may take: a shim that stands still is not given it.
+    // Longer than the test may take. A stopped shim does not get this grace period.
     spec.grace = Millis::minutes(10);
     let end = run_until(&spec, KillIntent::Cancel, || house.path("ready").exists());
     assert_eq!(process::outcome(&end, &[]), Outcome::Cancelled);
@@ -101,7 +101,7 @@ fn the_environment_of_a_command_is_not_that_of_its_shim() {
     let mut spec = house.shell("echo $PPID > shim; tr '\\0' '\\n' < /proc/$PPID/environ; echo \"mine: $MINE\"");
     let traces = house.path("loaded");
     spec.env.push(("MINE".into(), "yes".into()));
-    // The dynamic linker of every process with these variables writes a file with its pid.
+    // With these variables, the dynamic linker of every process writes a file with its pid.
     spec.env.push(("LD_DEBUG".into(), "files".into()));
     spec.env.push(("LD_DEBUG_OUTPUT".into(), traces.clone().into()));
     let end = run(&spec);

@@ -1,7 +1,7 @@
-//! Faults inside SQLite: a statement interrupted at its n-th step, a COMMIT refused, a write or an fsync that fails.
+//! Faults inside SQLite: a statement interrupted at its n-th step, a COMMIT refused, a failing write or fsync.
 //!
-//! Works from outside through SQLite's own doors: an automatic extension sees each connection as it is opened, and a VFS
-//! stands before the real one. Nothing in the store knows of it. One test at a time may inject.
+//! Uses SQLite's own extension points: an automatic extension sees each connection as it is opened, and a VFS wraps the
+//! real one. The store does not know about them. Only one test at a time may inject faults.
 
 use rusqlite::ffi;
 use std::{
@@ -21,16 +21,16 @@ static REFUSE: AtomicBool = AtomicBool::new(false);
 static FIRED: AtomicI64 = AtomicI64::new(0);
 /// The connection that is interrupted and refused: the first one opened after `await_writer`.
 static WRITER: AtomicPtr<ffi::sqlite3> = AtomicPtr::new(ptr::null_mut());
-/// Tables of methods: the real one and ours.
+/// Tables of methods: the real ones and ours.
 static METHODS: Mutex<Vec<Tables>> = Mutex::new(Vec::new());
-/// One of the real tables: all of them write and sync alike.
+/// One of the real tables. They all write and sync in the same way.
 static REAL_METHODS: AtomicPtr<ffi::sqlite3_io_methods> = AtomicPtr::new(ptr::null_mut());
 static REAL: AtomicPtr<ffi::sqlite3_vfs> = AtomicPtr::new(ptr::null_mut());
 static TURN: Mutex<()> = Mutex::new(());
 
 type Tables = (&'static ffi::sqlite3_io_methods, &'static ffi::sqlite3_io_methods);
 
-/// Whoever holds it injects. Ends with every fault disarmed.
+/// The right to inject faults. Dropping it disarms every fault.
 pub struct Injector(#[allow(dead_code)] MutexGuard<'static, ()>);
 
 pub fn begin() -> Injector {
@@ -49,37 +49,37 @@ impl Drop for Injector {
 }
 
 impl Injector {
-    /// The connection that is opened next is the one to interrupt and refuse.
+    /// Targets the connection that is opened next.
     pub fn await_writer(&self) {
         WRITER.store(ptr::null_mut(), SeqCst);
     }
 
-    /// The writer is interrupted once, when SQLite asks for the n-th time whether to go on.
+    /// Interrupts the writer once, when SQLite asks for the n-th time whether to continue.
     pub fn interrupt_at(&self, n: i64) {
         FIRED.store(0, SeqCst);
         STEPS.store(n, SeqCst);
     }
 
-    /// The next COMMIT is turned into a rollback.
+    /// Turns the next COMMIT into a rollback.
     pub fn refuse_commit(&self) {
         FIRED.store(0, SeqCst);
         REFUSE.store(true, SeqCst);
     }
 
-    /// The n-th write to a file fails with this code.
+    /// Makes the n-th write to a file fail with this code.
     pub fn fail_write(&self, n: i64, code: c_int) {
         FIRED.store(0, SeqCst);
         WRITE_CODE.store(code.into(), SeqCst);
         WRITES.store(n, SeqCst);
     }
 
-    /// The n-th fsync fails.
+    /// Makes the n-th fsync fail.
     pub fn fail_sync(&self, n: i64) {
         FIRED.store(0, SeqCst);
         SYNCS.store(n, SeqCst);
     }
 
-    /// Ends the fault; whether it was met.
+    /// Ends the fault. Returns whether it occurred.
     pub fn fired(&self) -> bool {
         disarm();
         FIRED.load(SeqCst) > 0
@@ -93,7 +93,7 @@ fn disarm() {
     REFUSE.store(false, SeqCst);
 }
 
-/// Counts down; true once, at zero.
+/// Counts down. True once, at zero.
 fn strikes(counter: &AtomicI64) -> bool {
     let hit = counter.load(SeqCst) >= 0 && counter.fetch_sub(1, SeqCst) == 0;
     if hit {
@@ -127,8 +127,8 @@ unsafe extern "C" fn opened(db: *mut ffi::sqlite3, _: *mut *mut c_char, _: *cons
     ffi::SQLITE_OK
 }
 
-/// Outside of a transaction nothing is interrupted: SQLite asks once more after a COMMIT that has happened, and an error
-/// then would be of our making alone.
+/// Nothing is interrupted outside a transaction. SQLite asks once more after a COMMIT that has succeeded, and an error
+/// there would be artificial.
 unsafe extern "C" fn progress(db: *mut c_void) -> c_int {
     // SAFETY: the argument is the connection that the handler was set on.
     let inside = unsafe { ffi::sqlite3_get_autocommit(db.cast()) } == 0;
@@ -159,7 +159,7 @@ unsafe extern "C" fn open(
     }
 }
 
-/// The table with our writes and fsyncs in it that stands before a real one. Files differ in theirs by how they lock.
+/// Our table, with our writes and fsyncs, in front of a real one. Real tables differ in how they lock.
 fn ours(real: *const ffi::sqlite3_io_methods) -> *const ffi::sqlite3_io_methods {
     let mut known = METHODS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = known.iter().find(|it| ptr::eq(it.0, real)) {

@@ -1,5 +1,5 @@
-//! Every verb of the store under failure: at each statement, at COMMIT, at each write and fsync. Afterwards the database is
-//! what it was, the caller knows, and the verb works when it is tried again.
+//! Every verb of the store under failure: at each statement, at COMMIT, at each write and fsync. Afterwards the
+//! database is unchanged, the caller knows, and the verb works when it is retried.
 
 #[path = "../support"]
 mod support {
@@ -28,7 +28,7 @@ use windlass::{
     store::{self, Durability, Error, Store, definition, group, resource_key},
 };
 
-/// Every row of every table as text, but of `counter`: a verb that failed may have used up numbers.
+/// Every row of every table as text, except `counter`: a failed verb may have used up numbers.
 struct Dump(rusqlite::Connection);
 
 impl Dump {
@@ -66,7 +66,7 @@ fn difference(one: &BTreeMap<String, Vec<String>>, other: &BTreeMap<String, Vec<
     found
 }
 
-/// Fails one verb at every place that `arm` can reach, until it succeeds; the number of failures.
+/// Fails one verb at every place that `arm` can reach, until it succeeds. Returns the number of failures.
 fn fail_everywhere(
     verb: &Verb,
     durability: Durability,
@@ -93,7 +93,7 @@ fn fail_everywhere(
                 assert!(left.is_empty(), "{} at {n} failed with {error} and left behind: {left:#?}", verb.name);
                 failures += 1;
             }
-            // A fault that was met and mended still leaves the verb done, once.
+            // If the fault occurred and was handled, the verb is still done exactly once.
             Ok(()) => break,
         }
     }
@@ -166,7 +166,7 @@ fn after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
         assert!(matches!(refused, Err(Error::Poisoned)), "{}: {refused:?}", verb.name);
         drop(dump);
         book.restart();
-        // What was not acknowledged may be there or not; nothing in between.
+        // Unacknowledged work may be there completely or not at all.
         let dump = Dump::of(&book);
         let there = dump.read() != before;
         if !there {
@@ -245,7 +245,7 @@ fn a_worker_that_finds_the_disk_full_at_its_first_look_stays_and_looks_again() {
     for n in 0.. {
         let dir = tempfile::tempdir().unwrap();
         let engine = plant::open(dir.path());
-        // A process died in the middle of a submission: the first worker removes what it left.
+        // A process died during a submission, and the first worker removes its remains.
         let builder = ProcessIdentity { boot_id: "before".into(), ..own_identity() };
         let half = move |tx: &store::WriteTx| {
             let definition = definition::intern(tx, &house::new_definition(&house::chain(&["a"])))?;

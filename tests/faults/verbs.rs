@@ -1,4 +1,4 @@
-//! The verbs that write, each with the state that it needs and what must hold after it.
+//! The writing verbs, each with the state that it needs and the condition that must hold afterwards.
 
 use crate::house::{self, Book, WORKER, chain, completion, diamond, record, request, with_hook};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub const VERBS: &[Verb] = &[
         |book| {
             book.submit_with(&with_hook(chain(&["a", "b"]), "step_start"), &["x", "y"], 0, &[Some("k"), None]);
             book.submit(&chain(&["c"]), &["z"]);
-            // As every worker, it has a pool for hooks alone.
+            // Like every worker, it has a pool only for hooks.
             let hooks = book.store.write(|tx| step_type::intern(tx, "hooks")).unwrap();
             book.open_pool("hooks");
             act(move |store| {
@@ -405,7 +405,8 @@ fn submit(book: &Book) -> Act {
     })
 }
 
-/// Settles the step of a diamond that holds a key others wait for, and claims the next one in the same transaction.
+/// Settles the step of a diamond that holds a key for which others wait, and claims the next one in the same
+/// transaction.
 fn settling(book: &Book, settlement: Settlement) -> Act {
     let shape = with_hook(with_hook(diamond(), "step_end"), "step_failed");
     book.submit_with(&shape, &["x", "y"], 1, &[Some("k"), Some("k"), None, None]);

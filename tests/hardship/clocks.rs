@@ -21,8 +21,8 @@ use windlass::{
 
 const DAY: Millis = Millis::seconds(86_400);
 
-/// A clock that is moved by hand, and counts how often it was asked: each keeper asks once in a round. It stands still
-/// else: a heart that beats looks young for ever.
+/// A clock that is moved by hand and counts how often it was read, once per round by each service thread. It otherwise
+/// stands still, so a heartbeat never looks old.
 struct Counting {
     clock: MovableClock,
     asked: AtomicUsize,
@@ -40,14 +40,14 @@ impl Clock for Counting {
 }
 
 impl Counting {
-    /// Waits for several rounds of the judge.
+    /// Waits for several rounds of the watcher.
     fn rounds(&self) {
         let begun = self.asked.load(Ordering::Relaxed);
         eventually("the keepers look", || self.asked.load(Ordering::Relaxed) > begun + 30);
     }
 }
 
-/// It takes who is silent for three seconds for dead.
+/// It considers a worker dead that is silent for three seconds.
 fn engine(home: &Path, clock: Arc<dyn Clock>) -> Engine {
     open_with(home, clock, |it| Options { silent_after: Millis::seconds(3), ..it })
 }
@@ -87,7 +87,7 @@ fn what_ran_before_a_reboot_is_claimable_at_once_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path(), Arc::new(SystemClock));
     let group = submit(&engine, "id: one\nsteps: [{ name: a, uses: windlass/noop }]\n", &["x"]);
-    // Of the boot before: its process number may be anybody's now, and its heartbeat is of another clock.
+    // From the previous boot: its process number may belong to any process now, and its heartbeat is on another clock.
     let identity = ProcessIdentity { boot_id: "before".into(), ..windlass::os::process_stat::own_identity() };
     let store = engine.store();
     let dead = store

@@ -1,4 +1,4 @@
-//! Many at once: processes that submit in a hot loop, a reader that stays.
+//! Concurrency: processes that submit in a hot loop, and a long-running reader.
 
 use crate::support::binary::Windlass;
 use crate::support::needs::needs;
@@ -20,7 +20,7 @@ use windlass::{
 
 const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n";
 
-/// Not a test of its own: what each process of the crowd does.
+/// Not a test on its own: the work of each process.
 #[test]
 fn part_that_submits() {
     let Some(home) = env::var_os("CROWD_HOME") else { return };
@@ -108,7 +108,7 @@ fn a_reader_that_stays_is_named_and_the_log_is_short_again_when_it_leaves() {
     assert!(status.contains(&told) && status.contains("MiB"), "{status}");
     drop(reader);
     eventually("the log is short again", || {
-        // What is written next may begin the log anew; when nothing is, it is emptied.
+        // The next write may restart the log. If there is none, the log is emptied.
         log() < 1 << 20
     });
     worker.signal("TERM");
@@ -116,7 +116,7 @@ fn a_reader_that_stays_is_named_and_the_log_is_short_again_when_it_leaves() {
     place.assert_sound();
 }
 
-/// How long a command took that must succeed, and all that it said.
+/// The duration of a command that must succeed.
 fn at_once(place: &Place, arguments: &[&str]) -> String {
     let begun = Instant::now();
     let ended = place.run(arguments);
@@ -133,7 +133,7 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
     place.ok(&["submit", "noop.yaml", "--items", "x"]);
     let stranger = rusqlite::Connection::open(place.database()).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // A writer stands in the only place from which one can write, and waits.
+    // The worker holds the turn to write, and waits for the other program.
     let worker = place.start(&["worker"]);
     let room = place.home().join("engine.write.lock");
     eventually("the worker waits", || process_stat::who_holds_lock(&room) == Some(worker.id()));

@@ -1,4 +1,4 @@
-//! Disks that are full, broken or slow.
+//! Full, broken or slow disks.
 
 use crate::support::needs::{needs_working, skip};
 use crate::{Place, Running, Windlass, eventually};
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// A small disk in memory, which only processes see that are started inside.
+/// A small disk in memory, visible only to processes started inside it.
 pub struct SmallDisk {
     pub place: Place,
     /// Where it is mounted.
@@ -20,7 +20,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// A home of so many MiB; None where this process may not mount.
+    /// A home of this many MiB. None if this process may not mount.
     pub fn new(mib: u64) -> Option<SmallDisk> {
         SmallDisk::at("", mib)
     }
@@ -98,7 +98,7 @@ fn a_submission_to_a_full_disk_is_an_error_and_can_be_repeated() {
     let refused = disk.run(&submit);
     assert_eq!(refused.code, 74, "{refused:?}");
     assert!(refused.err.contains("no space left") && refused.err.contains("hint:"), "{refused:?}");
-    // It can still be looked at.
+    // Reading still works.
     let status = disk.run(&["status"]);
     assert!(status.code == 0 && status.out.contains("must stay free (`disk_reserve`): no step starts"), "{status:?}");
     disk.free();
@@ -124,11 +124,11 @@ fn a_disk_that_fills_under_work_and_is_freed_later_drains_without_a_hand() {
     for target in [8, 20] {
         eventually("steps run", || begun() >= target);
         disk.fill();
-        // In the middle of whatever is just written; then it must come to rest.
+        // In the middle of whatever is being written; then it must come to rest.
         let (mut before, mut same) = (0, 0);
         eventually("nothing is started any more", || {
             std::thread::sleep(Duration::from_millis(100));
-            // What a failed write leaves free is taken too.
+            // Space freed by a failed write is taken as well.
             disk.fill();
             same = if begun() == before { same + 1 } else { 0 };
             before = begun();
@@ -143,7 +143,7 @@ fn a_disk_that_fills_under_work_and_is_freed_later_drains_without_a_hand() {
     worker.signal("TERM");
     let worker = worker.end(Duration::from_secs(30));
     assert_eq!(worker.code, 0, "{worker:?}");
-    // No attempt was lost to the disk: each step counts one.
+    // No attempt was lost because of the disk: each step counts one.
     let steps: serde_json::Value =
         serde_json::from_str(&disk.run(&["list", "steps", "--limit", "1000", "--json"]).out).unwrap();
     for step in steps["steps"].as_array().unwrap() {
@@ -184,7 +184,7 @@ fn a_disk_that_does_not_work_stops_the_process_and_loses_nothing() {
         assert!([0, 1, 3, 74].contains(&broken.code), "{inject}: {broken:?}");
         assert!([0, 3].contains(&broken.code) || broken.err.contains("error:"), "{inject}: {broken:?}");
         failed += usize::from(broken.code != 0);
-        // On a disk that works again, everything is there and goes on.
+        // Once the disk works again, everything is there and continues.
         let again = place.run(&items);
         if again.code == 3 {
             place.ok(&["retry", "g2"]);
@@ -221,7 +221,7 @@ fn a_slow_fsync_costs_no_lease() {
     assert_eq!(fs::read_to_string(place.path().join("begun")).unwrap().lines().count(), 6, "a step ran twice");
     judge.signal("TERM");
     judge.end(Duration::from_secs(30));
-    // Not strace itself: it would let its child go on.
+    // Not strace itself, which would let its child continue.
     slow.signal_child("TERM");
     slow.end(Duration::from_secs(60));
 }
@@ -233,7 +233,7 @@ fn a_worker_that_can_not_settle_on_a_full_disk_ends_when_its_time_to_stop_is_ove
         .write("nap.yaml", "id: nap\nsteps: [{ name: a, run: 'touch begun; until [ -e go ]; do sleep 0.02; done' }]\n");
     assert_eq!(disk.run(&["submit", "nap.yaml", "--items", "a"]).code, 0);
     let mut worker = disk.command(&["worker"]);
-    // Nothing is in reserve that could be given up.
+    // There is no reserve to give up.
     worker.env("WINDLASS_BALLAST", "0MiB").env("WINDLASS_STOP_TIMEOUT", "1s");
     let worker = worker.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("the step runs", || disk.place.path().join("begun").exists());
@@ -243,7 +243,7 @@ fn a_worker_that_can_not_settle_on_a_full_disk_ends_when_its_time_to_stop_is_ove
     let worker = worker.end(Duration::from_secs(30));
     assert_eq!(worker.code, 0, "{worker:?}");
     disk.free();
-    // Whoever comes next takes its lease back.
+    // The next worker takes back its lease.
     assert_eq!(disk.run(&["worker", "--until-idle"]).code, 0);
     let listed = disk.run(&["list", "groups"]).out;
     assert_eq!(listed.matches("COMPLETED").count(), 1, "{listed}");
@@ -280,7 +280,7 @@ fn a_full_disk_without_room_for_the_memory_of_the_log_is_called_full() {
     let Some(disk) = SmallDisk::new(16) else { return };
     disk.place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
     assert_eq!(disk.run(&["run", "noop.yaml", "--items", "before"]).code, 0);
-    // As after a kill, with the log in place; its shared memory is made by whoever comes first.
+    // As after a kill, with the log in place. The first process to open it creates the shared memory.
     File::create(disk.root().join("engine.db-shm")).unwrap();
     fs::remove_file(disk.root().join("ballast")).unwrap_or_default();
     disk.fill();

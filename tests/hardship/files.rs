@@ -1,4 +1,4 @@
-//! Database files that are damaged, missing, exchanged, of another version or of somebody else.
+//! Database files that are damaged, missing, exchanged, of another version or foreign.
 
 use crate::{Place, Running, eventually};
 use std::{fs, time::Duration};
@@ -25,7 +25,7 @@ fn killed() -> Place {
     eventually("it is done", || place.ok(&["list", "groups"]).matches("COMPLETED").count() == 2);
     worker.signal("KILL");
     drop(worker);
-    // The reader would empty the log when it closes: the files are taken as they are now.
+    // The reader would empty the log when it closes, so the files are copied as they are now.
     let other = Place::new();
     other.write("noop.yaml", NOOP);
     fs::copy(place.path().join("items"), other.path().join("items")).unwrap();
@@ -44,7 +44,7 @@ fn a_damaged_page_is_found_or_harmless_and_never_crashes_anything() {
     let mut found = 0;
     for page in (1..pages).step_by((pages / 12).max(1)) {
         let mut damaged = whole.clone();
-        // The head of a page: its kind, and where its cells begin.
+        // The header of a page: its type, and where its cells begin.
         damaged[page * 4096] ^= 0x40;
         damaged[page * 4096 + 5] ^= 0x10;
         let _ = fs::remove_file(place.home().join("engine.db-wal"));
@@ -99,13 +99,13 @@ fn a_log_that_is_deleted_after_a_clean_stop_takes_nothing_with_it() {
     }
     assert!(place.ok(&["list", "groups"]).contains("COMPLETED"));
     place.assert_sound();
-    // After a kill it holds commits: they are gone with it, and what is left is the state before them.
+    // After a kill the log contains commits. They are lost with it, and the state before them is left.
     let place = killed();
     fs::remove_file(place.home().join("engine.db-wal")).unwrap();
     place.assert_sound();
 }
 
-/// A worker under which the database is taken away must say so and end.
+/// A worker must report that its database was removed, and end.
 fn taken_away(how: impl Fn(&Place)) {
     let place = filled();
     let worker = place.start(&["worker"]);
@@ -200,15 +200,15 @@ fn what_prints_into_a_pipe_that_closes_ends_quietly() {
     for command in ["list steps --limit 1000", "list runs --limit 1000", "events", "settings", "--help", "status"] {
         let ended = place.under(&["sh", "-c", &format!("\"$0\" {command} | head -1")], &[]).run();
         assert_eq!(ended.code, 0, "{command}: {ended:?}");
-        // A tip may be told, no trouble.
+        // A hint may be printed, but no error.
         let trouble = ["error", "panicked", "ipe"].iter().any(|it| ended.err.contains(it));
         assert!(!trouble, "{command}: {ended:?}");
-        // And where stdout is closed from the start.
+        // Also if stdout is closed from the start.
         place.under(&["sh", "-c", &format!("\"$0\" {command} >&-")], &[]).run();
     }
 }
 
-/// A home with an artifact, a finished group and nothing in its log.
+/// A home with an artifact, a finished group and an empty log.
 fn with_artifact() -> Place {
     let place = Place::new();
     place.write("make.yaml", "id: make\nsteps: [{ name: a, run: 'seq 100000 > $WINDLASS_OUT/numbers' }]\n");
@@ -254,7 +254,7 @@ fn a_home_without_any_trace_of_work_begins_with_an_empty_database() {
     place.assert_sound();
 }
 
-/// Flips a byte of the first frame in the log of a killed worker.
+/// Flips a byte in the first frame of a killed worker's log.
 fn damage_log(place: &Place) {
     let log = place.home().join("engine.db-wal");
     let mut bytes = fs::read(&log).unwrap();
@@ -282,7 +282,7 @@ fn commits_behind_a_damaged_frame_of_the_log_are_reported_and_their_numbers_neve
     let report: serde_json::Value =
         serde_json::from_slice(&fs::read(kept[0].path().join("report.json")).unwrap()).unwrap();
     let steps = report["counters"].as_array().unwrap().iter().find(|it| it["of"] == "step").cloned();
-    // 600 of the first group, 600 of the second, which the log held.
+    // 600 of the first group, and 600 of the second, which were in the log.
     assert_eq!(steps.unwrap()["last"], 1200, "{report}");
     let new = place.ok(&["submit", "noop.yaml", "--items", "x", "--json"]);
     assert!(new.contains("\"group\":3,"), "{new}");

@@ -1,4 +1,4 @@
-//! Backups of somebody who means harm: what is in them reaches no other home, and nothing runs that `restore` did not name.
+//! Malicious backups: their contents reach no other home, and nothing runs that `restore` did not name.
 
 use crate::{Ended, Place};
 use sha2::Digest;
@@ -9,7 +9,7 @@ use std::{
 };
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-/// Writes a backup again, with an engine database that these statements have changed.
+/// Rewrites a backup with an engine database changed by these statements.
 fn tampered(from: &Path, to: &Path, sql: &str) {
     let mut old = ZipArchive::new(fs::File::open(from).unwrap()).unwrap();
     let mut new = ZipWriter::new(fs::File::create(to).unwrap());
@@ -44,7 +44,7 @@ fn tampered(from: &Path, to: &Path, sql: &str) {
     new.finish().unwrap();
 }
 
-/// Somebody's home, whose backup is restored, and the new home.
+/// The home of another person, whose backup is restored, and the new home.
 struct Case {
     place: Place,
     new: PathBuf,
@@ -73,7 +73,7 @@ impl Case {
         self.in_new(&["restore", "evil.zip"])
     }
 
-    /// In which table of the restored home a text is named, with the column.
+    /// The tables and columns of the restored home that contain a text.
     fn named(&self, text: &str) -> Vec<String> {
         let db = rusqlite::Connection::open(self.new.join("engine.db")).unwrap();
         let columns = "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c
@@ -119,7 +119,7 @@ fn a_restored_backup_deletes_no_document_of_another_home() {
     let key = rusqlite::Connection::open(case.new.join("engine.db")).unwrap();
     let keys = "SELECT count(*) FROM resource_key WHERE name LIKE 'vec:%' AND instr(name, ?1) > 0";
     assert_eq!(key.query_row(keys, [there.to_string()], |row| row.get::<_, i64>(0)).unwrap(), 0);
-    // What is the home's own has moved with it.
+    // The home's own data has moved with it.
     assert!(case.in_new(&["search", "anchor", "--mode", "text"]).out.contains("of our own"));
     assert!(case.named(&case.place.home().display().to_string()).iter().all(|it| !it.ends_with(".database")));
     assert_eq!(case.in_new(&["doctor"]).code, 0);
@@ -160,7 +160,7 @@ fn a_group_that_writes_beyond_the_restored_home_waits_for_its_owner() {
     assert_eq!(case.in_new(&["resume", "g1"]).code, 0);
     assert_eq!(case.in_new(&["worker", "--until-idle"]).code, 0);
     assert!(ran.exists());
-    // One that waits for a server goes on by itself, so it is named with the others.
+    // A group that waits for a server continues on its own, so it is named with the others.
     let waits = "UPDATE run_group SET paused = 1 WHERE id = 2; UPDATE group_detail SET paused_for = 'http://127.0.0.1:9' WHERE group_id = 2";
     let ended = case.restored(waits);
     assert!(ended.code == 0 && ended.err.contains("will resume") && ended.err.contains("g2 plain"), "{ended:?}");
@@ -192,7 +192,7 @@ fn a_due_hook_of_a_group_that_is_not_at_work_does_not_run_after_a_restore() {
         assert_eq!(case.in_new(&["worker", "--until-idle"]).code, 0);
         assert!(!ran.exists(), "{due}");
     }
-    // One of a group that goes on is that group's.
+    // A hook of a group that continues belongs to that group.
     case.place.ok(&["submit", "hooked.yaml"]);
     let ended = case.restored("SELECT 1");
     assert!(ended.code == 0 && !ended.err.contains("will not run"), "{ended:?}");

@@ -1,4 +1,4 @@
-//! A process that is killed at a chosen system call.
+//! A process killed at a chosen system call.
 
 use crate::support::needs::needs_working;
 use crate::{Place, eventually};
@@ -29,7 +29,7 @@ fn a_process_killed_at_any_write_sync_rename_or_unlink_loses_nothing() {
             let hit = usize::from(submitted.code != 0) + usize::from(worked.code != 0);
             killed += hit;
             let at = format!("{call} {nth}: {submitted:?} {worked:?}");
-            // A: what was acknowledged is there; what was not can be asked again under its key.
+            // A: acknowledged work is there; other work can be submitted again under its key.
             let listed = place.run(&["list", "groups", "--json"]);
             if submitted.code == 0 {
                 assert!(listed.out.contains("\"id\":1,"), "{at}: {listed:?}");
@@ -43,7 +43,7 @@ fn a_process_killed_at_any_write_sync_rename_or_unlink_loses_nothing() {
             // D, G: doctor reads every artifact and the whole database.
             let doctor = place.run(&["doctor"]);
             assert_eq!(doctor.code, 0, "{at}: {doctor:?}");
-            // F: nothing half-written is left.
+            // F: no half-written file is left.
             let left: Vec<_> = fs::read_dir(place.home().join("artifacts"))
                 .unwrap()
                 .flatten()
@@ -68,7 +68,7 @@ fn a_worker_that_is_killed_loses_its_step_to_another_within_a_second_of_its_deat
     let first = place.start(&["worker"]);
     place.wait_for_file("begun");
     let second = place.start(&["worker", "--pool", "*=1"]);
-    // It is registered, so it will see the death.
+    // It is registered, so it will notice the death.
     crate::eventually("both workers are there", || place.ok(&["list", "workers"]).lines().count() >= 3);
     place.write("go", "");
     let died = std::time::Instant::now();
@@ -79,7 +79,7 @@ fn a_worker_that_is_killed_loses_its_step_to_another_within_a_second_of_its_deat
     });
     let took = died.elapsed();
     println!("its step ran elsewhere after {took:?}");
-    // The promise is one second; a crowded machine may take a little more until the shell has written its line.
+    // The promise is one second. On a busy machine the shell may take a little longer to write its line.
     assert!(took < Duration::from_millis(2_500), "{took:?}");
     second.signal("TERM");
     assert_eq!(second.end(Duration::from_secs(30)).code, 0);

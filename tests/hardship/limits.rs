@@ -13,7 +13,7 @@ steps:
   - { name: use, run: "cat {{ inputs.make.dir }}/it" }
 "#;
 
-/// Runs 12 items under a limit of the shell; then, if it could not, without.
+/// Runs 12 items under a shell limit; then, if that failed, without it.
 fn under(limit: &str, at_most: Duration) -> bool {
     let place = Place::new();
     place.write("files.yaml", WORKFLOW);
@@ -22,7 +22,7 @@ fn under(limit: &str, at_most: Duration) -> bool {
     let begun = Instant::now();
     let mut command = place.under(&["sh", "-c", &script], &[]);
     let mut running = command.piped().spawn().unwrap();
-    // With too little even for one command it goes on trying, slowly, until it is told to stop.
+    // Without enough for even one command it keeps trying, slowly, until it is stopped.
     while running.try_wait().unwrap().is_none() {
         if begun.elapsed() > at_most {
             running.signal("TERM");
@@ -38,7 +38,7 @@ fn under(limit: &str, at_most: Duration) -> bool {
     again.extend(items.split(' '));
     let whole = place.run(&again);
     println!("{limit}: {} {}, then {}", limited.code, limited.err.lines().last().unwrap_or_default(), whole.code);
-    // What failed under the limit may be tried again; nothing is lost or stuck.
+    // What failed under the limit can be retried; nothing is lost or stuck.
     if whole.code == 3 {
         place.ok(&["retry", "g1"]);
         place.ok(&["worker", "--until-idle"]);

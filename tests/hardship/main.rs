@@ -1,8 +1,7 @@
-//! The real binary where things go wrong around it: disks that are full or slow, files that are damaged or gone, clocks
-//! that jump, limits that are low, crowds and races. What docs/guarantees.md lists as a fault is injected here, unless
-//! another test does it.
+//! The real binary in a hostile environment: full or slow disks, damaged or missing files, clocks that jump, low
+//! limits, crowds and races. The faults listed in docs/guarantees.md are injected here, unless another test does it.
 //!
-//! What needs strace, a mount or another user says so and passes where that is not to be had.
+//! A test that needs strace, a mount or another user says so, and passes if that is not available.
 
 #[path = "../support"]
 mod support {

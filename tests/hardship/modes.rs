@@ -1,4 +1,4 @@
-//! Permissions: loose masks, directories that can't be written or read, no home at all.
+//! Permissions: loose umasks, directories that can't be written or read, no home at all.
 
 use crate::support::needs::skip;
 use crate::{Ended, Place, WINDLASS};
@@ -14,7 +14,7 @@ steps:
   - { name: make, run: "echo {{ item }} > {{ out }}/it", resource_key: "k:{{ item }}" }
   - { name: use, run: "cat {{ inputs.make.dir }}/it" }
 "#;
-/// `nobody`: root is let do everything, so its tests act as somebody else.
+/// `nobody`: root may do everything, so its tests act as another user.
 const NOBODY: u32 = 65_534;
 
 fn walk(dir: &Path, found: &mut Vec<(String, u32)>) {
@@ -46,12 +46,12 @@ fn what_windlass_makes_is_private_whatever_the_mask_says() {
     assert!(open.is_empty(), "others may look into {open:#?}");
 }
 
-/// A command as a user to whom permissions mean something.
+/// A command as a user to whom permissions apply.
 fn as_somebody(place: &Place, arguments: &[&str]) -> Ended {
     if !rustix::process::getuid().is_root() {
         return place.run(arguments);
     }
-    // The binary may lie where only root can reach it.
+    // The binary may be in a place that only root can reach.
     let reachable = place.path().join("windlass");
     if !reachable.exists() && fs::hard_link(WINDLASS, &reachable).is_err() {
         fs::copy(WINDLASS, &reachable).unwrap();
@@ -60,7 +60,7 @@ fn as_somebody(place: &Place, arguments: &[&str]) -> Ended {
     command.user(NOBODY, NOBODY).run()
 }
 
-/// A home with a group in it that belongs to somebody; None where the binary can't be run as him.
+/// A home with a group that belongs to another user. None if the binary can't be run as that user.
 fn of_somebody() -> Option<Place> {
     let place = Place::new();
     place.write("files.yaml", WORKFLOW);
@@ -97,7 +97,7 @@ fn a_home_that_can_not_be_written_or_read_is_a_clear_error_and_works_again_after
     }
     with_mode(&place, 0o700, 0o600);
     assert_eq!(as_somebody(&place, &["run", "files.yaml", "--items", "b"]).code, 0);
-    // Whoever looks must be its owner.
+    // Reading requires being the owner.
     let us = rustix::process::geteuid().as_raw().to_string();
     assert!(std::process::Command::new("chown").args(["-R", &us]).arg(place.home()).status().unwrap().success());
     place.assert_sound();

@@ -1,4 +1,4 @@
-//! An engine database that is older than what was written beside it: a copy that somebody put back, or one whose newest
+//! An engine database that is older than the files beside it: an old copy that was put back, or one whose newest
 //! commits never reached the disk.
 
 use crate::Place;
@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n";
 
-/// A home whose one document says so.
+/// A home whose only document has this text.
 fn saying(text: &str) -> Place {
     let place = Place::new();
     place.write("noop.yaml", NOOP);
@@ -75,12 +75,12 @@ fn an_old_copy_of_the_engine_database_is_reported_and_gives_out_no_run_twice() {
             counter(&place, 3),
             counter(&place, 1)
         );
-        // Under a number that was used before, the vector database would keep what it has.
+        // Under a number that was already used, the vector database would keep the old content.
         say(&place, &format!("newest {nth}"));
         assert_says(&place, &format!("newest {nth}"));
         fs::remove_dir_all(place.home().join("damaged")).unwrap();
         place.ok(&["doctor"]);
-        // For the next round the document is as the third run left it.
+        // For the next round, the document is as the third run left it.
         fs::remove_dir_all(place.home().join("vectors")).unwrap();
         put_back(&place, &old);
         say(&place, "second");

@@ -1,4 +1,4 @@
-//! Homes that are somebody else's, in whole or in part; projects that somebody else made; databases that somebody changed.
+//! Homes that belong to others, completely or in part; projects made by others; databases changed by others.
 
 use crate::support::binary::Windlass;
 use crate::support::needs::needs_root;
@@ -17,7 +17,7 @@ use std::{
 
 const NOBODY: u32 = 65_534;
 
-/// The binary, in a directory, with no home named and a data directory of its own.
+/// The binary in a directory, with no named home and its own data directory.
 fn below(place: &Place, dir: &Path, arguments: &[&str]) -> Ended {
     let mut command = Windlass::bare();
     command.args(arguments).current_dir(dir).env("XDG_DATA_HOME", place.path().join("data")).stdin(Stdio::null());
@@ -34,7 +34,7 @@ fn run(place: &Place, arguments: &[&str]) -> Ended {
     with_home(place, place.home().as_os_str(), arguments)
 }
 
-/// Every path below, with its owner and its content's length.
+/// Every path below, with its owner and the length of its content.
 fn tree(dir: &Path) -> Vec<(PathBuf, u32, u64)> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
@@ -116,17 +116,17 @@ fn root_makes_no_home_and_no_vector_database_in_a_directory_of_another_user() {
         assert!(all.contains("belongs to user 65534"), "{arguments:?}: {refused:?}");
         assert_eq!(tree(&theirs), before, "{arguments:?}");
     }
-    // Reading leaves nothing either.
+    // Reading leaves nothing behind either.
     let search = || run(&place, &["search", "winch", "--db", own.to_str().unwrap(), "--mode", "text"]);
     let found = search();
     assert!(found.code == 0 && found.out.contains("winch"), "{found:?}");
     assert_eq!(tree(&theirs), before);
-    // Its owner works on it: then all that reading needs is there.
+    // While its owner works on it, everything that reading needs exists.
     let at_work = Connection::open(&own).unwrap();
     at_work.execute_batch("UPDATE chunk SET page = 7").unwrap();
     let found = search();
     assert!(found.code == 0 && found.out.contains("winch"), "{found:?}");
-    // What its owner left half done can't be read without a new file.
+    // The owner's unfinished work can't be read without a new file.
     fs::copy(theirs.join("docs.db-wal"), place.path().join("wal")).unwrap();
     drop(at_work);
     fs::copy(place.path().join("wal"), theirs.join("docs.db-wal")).unwrap();
@@ -221,7 +221,7 @@ fn a_project_that_somebody_else_made_is_used_only_once_it_is_trusted() {
     let (project, sub) = (place.path().join("project"), place.path().join("project/src/deep"));
     fs::create_dir_all(&sub).unwrap();
     place.write("project/src/deep/doc.md", "# Winches\n\nA winch pulls.\n");
-    // As a clone or an archive brings it: this user's files, another's settings and work.
+    // As a clone or an archive brings it: the user's own files with foreign settings and work.
     let foreign = Place::new();
     let evil = format!("touch {}/attacked", place.path().display());
     assert_eq!(run(&foreign, &["submit", "--each", &evil, "--items", "a"]).code, 0);
@@ -245,7 +245,7 @@ fn a_project_that_somebody_else_made_is_used_only_once_it_is_trusted() {
     let init = below(&place, &project, &["init"]);
     assert_eq!(init.code, 5, "an init does not make it ours: {init:?}");
     assert_eq!(below(&place, &sub, &["status"]).code, 5);
-    // Named by hand it is trusted.
+    // Named explicitly, it is trusted.
     assert_eq!(below(&place, &sub, &["--home", "../../.windlass", "status"]).code, 0);
 
     let trusted = below(&place, &sub, &["trust"]);
@@ -266,17 +266,17 @@ fn a_project_of_ones_own_is_never_asked_about() {
     }
     assert_eq!(below(&place, place.path(), &["init", "made"]).code, 0);
     assert_eq!(below(&place, &place.path().join("made"), &["run", "--each", "true", "--items", "a"]).code, 0);
-    // Made by its first use.
+    // Created by its first use.
     let first =
         below(&place, &place.path().join("used"), &["--home", ".windlass", "run", "--each", "true", "--items", "a"]);
     assert_eq!(first.code, 0, "{first:?}");
     assert_eq!(below(&place, &place.path().join("used"), &["status"]).code, 0);
-    // Made by a restore.
+    // Created by a restore.
     assert_eq!(below(&place, &place.path().join("made"), &["backup", "b.zip"]).code, 0);
     let restored = below(&place, &place.path().join("other"), &["--home", ".windlass", "restore", "../made/b.zip"]);
     assert_eq!(restored.code, 0, "{restored:?}");
     assert_eq!(below(&place, &place.path().join("other/deep"), &["status"]).code, 0);
-    // Its copy is another directory.
+    // A copy of it is another directory.
     fs::rename(place.path().join("made/.windlass"), place.path().join("aside")).unwrap();
     let copied =
         Command::new("cp").arg("-r").arg(place.path().join("aside")).arg(place.path().join("made/.windlass")).status();
@@ -309,7 +309,7 @@ fn a_home_whose_path_is_not_utf_8_is_refused_and_not_passed_over() {
         assert!(refused.code == 2 && refused.err.contains("not UTF-8"), "{arguments:?}: {refused:?}");
     }
     assert_eq!(fs::read_dir(&odd_dir).unwrap().count(), 0);
-    // A home elsewhere works from there, but a group can't remember to start its commands there.
+    // A home elsewhere works from there, but a group can't record that its commands start there.
     let home = place.home();
     let away = |arguments: &[&str]| below(&place, &odd_dir, &[&["--home", home.to_str().unwrap()], arguments].concat());
     let refused = away(&["run", "--each", "true", "--items", "a"]);

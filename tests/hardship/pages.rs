@@ -1,7 +1,7 @@
-//! Pages of the databases that are damaged at random: whatever is in them, every command ends by itself and in time, and
-//! none calls a database sound that SQLite does not.
+//! Randomly damaged database pages: whatever they contain, every command ends in time, and none calls a database sound
+//! that SQLite does not.
 //!
-//! `TEST_DAMAGE_SEEDS=500` tries more, `TEST_DAMAGE_SEED=17` one alone.
+//! `TEST_DAMAGE_SEEDS=500` tries more seeds, `TEST_DAMAGE_SEED=17` only one.
 
 use crate::support::binary::Windlass;
 use crate::{Ended, Place};
@@ -15,11 +15,11 @@ use std::{
 
 const SEEDS: u64 = 20;
 const WITHIN: Duration = Duration::from_secs(20);
-/// Documented ends, of which none is a panic (101) or a signal (negative).
+/// The documented exit codes; a panic (101) or a signal (negative) is not among them.
 const CODES: [i32; 7] = [0, 1, 2, 3, 4, 5, 74];
 const BLOCK: usize = 4096;
 
-/// Of a seed the same numbers everywhere: SplitMix64.
+/// SplitMix64: the same numbers for a seed on every machine.
 struct Numbers(u64);
 
 impl Numbers {
@@ -35,7 +35,7 @@ impl Numbers {
         (self.next() % end as u64) as usize
     }
 
-    /// Damages one to four blocks in one of the ways in which disks and file systems do.
+    /// Damages one to four blocks, in one of the ways in which disks and file systems do.
     fn damage(&mut self, bytes: &mut [u8]) {
         for _ in 0..1 + self.below(4) {
             let at = self.below(bytes.len() / BLOCK) * BLOCK;
@@ -45,7 +45,7 @@ impl Numbers {
                 1 => bytes[at..at + BLOCK].fill_with(|| self.next() as u8),
                 2 => bytes.copy_within(other..other + BLOCK, at),
                 3 => (0..1 + self.below(8)).for_each(|_| bytes[at + self.below(BLOCK)] ^= 1 << self.below(8)),
-                // The head of a page: its kind, its free space, its number of cells, its right-most child.
+                // The header of a page: its type, free space, number of cells, right-most child.
                 _ => bytes[at + self.below(12)] = self.next() as u8,
             }
         }
@@ -85,7 +85,7 @@ impl Sample {
         Sample { place, files }
     }
 
-    /// Puts the files back as they were, one or both of them damaged.
+    /// Restores the files, and damages one or both of them.
     fn damaged(&self, numbers: &mut Numbers) {
         let which = numbers.below(5);
         for (nth, (path, bytes)) in self.files.iter().enumerate() {
@@ -103,7 +103,7 @@ impl Sample {
         }
     }
 
-    /// A command with a deadline. What it prints goes into files, so that it never waits for its reader.
+    /// Runs a command with a deadline. Its output goes to files, so it never waits for a reader.
     fn run(&self, arguments: &[&str], seed: u64) -> Ended {
         let file = |name: &str| self.place.path().join(name);
         let mut command = Windlass::bare();
@@ -136,7 +136,7 @@ fn vectors(place: &Place) -> PathBuf {
     place.home().join("vectors/default.db")
 }
 
-/// Whether SQLite itself has no objection, asked of a copy with its log.
+/// Whether SQLite itself finds no problem, in a copy with its log.
 fn is_whole(path: &Path) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy.db");

@@ -1,4 +1,4 @@
-//! Two that want opposite things of the same row in the same moment.
+//! Conflicting changes to the same row at the same moment.
 
 use crate::{
     Place, eventually,
@@ -16,7 +16,7 @@ use windlass::{
 
 const ROUNDS: usize = 60;
 
-/// Both at once, each on a store of its own, as two processes would.
+/// Runs both at once, each on its own store, as two processes would.
 fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
     let start = Arc::new(Barrier::new(2));
     thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn a_worker_that_stops_while_it_claims_leaves_no_step_behind() {
     let begun = Instant::now();
     while rounds < 12 {
         let worker = place.start(&["worker"]);
-        // At another moment in each round: while it starts, claims, runs, settles.
+        // At a different moment in each round: while it starts, claims, runs, settles.
         let items: Vec<String> = (0..rounds * 3 + 1).map(|it| it.to_string()).collect();
         let mut submit = vec!["submit", "quick.yaml", "--items"];
         submit.extend(items.iter().map(String::as_str));

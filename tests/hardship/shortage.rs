@@ -1,5 +1,5 @@
-//! What is short for the moment is named, tried again, and nobody's fault: space, descriptors, memory, threads, and calls
-//! that a signal interrupts.
+//! Temporary shortages are named and retried, and blamed on no step: space, descriptors, memory, threads, and system
+//! calls interrupted by signals.
 
 use crate::support::needs::needs_working;
 use crate::{Ended, Place, Running, WINDLASS, Windlass, disk::SmallDisk, eventually};
@@ -12,7 +12,7 @@ use std::{
 
 const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n";
 
-/// As a home that was closed cleanly looks: SQLite makes both files again, where there is room.
+/// As in a home that was closed cleanly. SQLite creates both files again if there is space.
 fn without_log(disk: &SmallDisk) {
     for name in ["engine.db-wal", "engine.db-shm"] {
         let _ = fs::remove_file(disk.root().join(name));
@@ -78,7 +78,7 @@ fn an_output_that_does_not_fit_is_made_ever_more_seldom_and_leaves_one_attempt()
     let text = "id: big\nsteps: [{ name: a, run: \
         'echo x >> begun; head -c $(cat size) /dev/urandom > {{ out }}/f' }, { name: b, uses: windlass/noop }]\n";
     disk.place.write("big.yaml", text);
-    // It fits once as an output, and not a second time as an artifact.
+    // It fits once as an output, but not a second time as an artifact.
     disk.place.write("size", "15000000");
     assert_eq!(disk.run(&["submit", "big.yaml", "--items", "a"]).code, 0);
     let worker = worker(&mut disk.command(&["worker"]));
@@ -141,7 +141,7 @@ fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has
     assert!(first.contains("elsewhere") && first.contains("; artifacts in "), "both disks: {first}");
     assert!(status.contains("no step starts") && status.contains("/home/artifacts"), "{status}");
     assert!(run(&["why", "s1"]).out.contains("home/artifacts (artifacts) has "));
-    // A worker that would start them has had the time of several looks.
+    // A worker that could start them has had time for several checks.
     let began = Instant::now();
     eventually("some time passes", || began.elapsed() >= Duration::from_secs(3));
     assert_eq!(lines(&disk.place, "begun"), 0);
@@ -152,7 +152,7 @@ fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has
     assert_eq!(worker.end(Duration::from_secs(30)).code, 0);
 }
 
-/// What a command says under a limit of the shell, and how long it took.
+/// The output of a command under a shell limit, and its duration.
 fn under(place: &Place, limit: &str, arguments: &str) -> (Ended, Duration) {
     let began = Instant::now();
     let script = format!("{limit}; exec '{WINDLASS}' {arguments}");
@@ -182,7 +182,7 @@ fn limits_that_are_too_low_are_named_before_anything_begins() {
         assert!(refused.err.contains(said) && refused.err.contains("ulimit"), "{limit} {arguments}: {refused:?}");
     }
     assert!(!place.ok(&["list", "groups"]).contains("g1"), "nothing was submitted that could not be worked on");
-    // What only looks needs hardly anything.
+    // Reading needs hardly any resources.
     assert_eq!(under(&place, "ulimit -n 16", "status").0.code, 0);
 }
 

@@ -1,4 +1,4 @@
-//! Workers that do not beat: who is silent, and who only had to wait.
+//! Workers without heartbeats: which are silent, and which only had to wait.
 
 use crate::support::needs::needs_working;
 use crate::{
@@ -29,7 +29,7 @@ fn liveness_lock(home: &Path, worker: WorkerId) -> PathBuf {
     home.join("workers").join(format!("{worker}.lock"))
 }
 
-/// Waits until the heart of a worker has beaten so often.
+/// Waits until a worker has sent this many heartbeats.
 #[track_caller]
 fn beats(home: &Path, worker: WorkerId, times: usize) {
     let mut seen = Vec::new();
@@ -42,7 +42,7 @@ fn beats(home: &Path, worker: WorkerId, times: usize) {
     });
 }
 
-/// A worker of another process, as far as the engine can tell: its liveness lock is held here.
+/// A worker of another process, as far as the engine can tell. This test holds its liveness lock.
 fn stranger(engine: &Engine) -> (WorkerId, FileLock) {
     let id = engine.store().write(store::worker::reserve).unwrap();
     let path = liveness_lock(engine.home(), id);
@@ -56,7 +56,7 @@ fn stranger(engine: &Engine) -> (WorkerId, FileLock) {
     (id, line)
 }
 
-/// Writes a heartbeat of so many milliseconds from now.
+/// Writes a heartbeat this many milliseconds from now.
 fn beat(line: &FileLock, ahead: i64) {
     let text = format!("{:020}\n", SystemClock.monotonic().0 + ahead);
     line.file().write_all_at(text.as_bytes(), 0).unwrap();
@@ -80,7 +80,7 @@ fn a_heart_beats_while_the_keeper_of_its_worker_waits_for_a_turn_to_write() {
     eventually("it begins", || dir.path().join("begun").exists());
     let turnstile = Turnstile::open(dir.path(), "engine").unwrap();
     let turn = take_turn(&turnstile);
-    // Another worker dies, and the keeper wants to take its steps.
+    // Another worker dies, and the reaper is about to take its steps.
     drop(line);
     eventually("the keeper waits", || engine.store().pulse().busy.is_some_and(|it| it > Duration::from_millis(200)));
     beats(dir.path(), worker.id(), 5);
@@ -137,7 +137,7 @@ fn a_worker_that_is_back_before_its_steps_are_taken_keeps_them() {
     judge.stop(Millis::seconds(5));
 }
 
-/// Processes that want all of one processor before anybody else gets some.
+/// Processes that want all of one processor before others get any.
 struct Hogs(Vec<Child>);
 
 impl Hogs {
@@ -189,7 +189,7 @@ fn a_worker_that_gets_no_processor_keeps_its_steps() {
         let done = Command::new(words[0]).args(&words[1..]).arg(&pid).stdout(Stdio::null()).status().unwrap();
         assert!(done.success(), "{words:?}");
     }
-    // Until it has stood still for four times as long as a worker may be silent.
+    // Until it has been stopped for four times as long as a worker may be silent.
     let age = || fs::metadata(&line).unwrap().modified().unwrap().elapsed().unwrap_or_default();
     let begun = Instant::now();
     let mut oldest = Duration::ZERO;

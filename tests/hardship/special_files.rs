@@ -1,4 +1,5 @@
-//! Fifos, directories and hard links in place of files; archives with more in them than they say; directories without rights.
+//! Fifos, directories and hard links in place of files; archives with more contents than they declare; directories
+//! without permissions.
 
 use crate::{Place, eventually, support::needs::needs_working};
 use std::{
@@ -169,7 +170,7 @@ fn a_file_that_windlass_writes_and_that_has_a_second_name_is_refused() {
     assert!(ended.code != 0 && format!("{}{}", ended.out, ended.err).contains("default.db has 2 names"), "{ended:?}");
     assert!(place.ok(&["search", "winch", "--mode", "text"]).contains("winch"), "it may be read");
     fs::remove_file(&kept).unwrap();
-    // The command of the hint gives it a name of its own.
+    // The command in the hint gives it its own name.
     fs::hard_link(place.database(), &kept).unwrap();
     let hint = place.run(&["status"]).err;
     let command = hint.split('`').nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! A home of the version before: it opens, and what waits in it goes on.
+//! A home of the previous version opens, and its waiting work continues.
 
 use crate::{Place, eventually};
 use rusqlite::Connection;
@@ -7,7 +7,7 @@ use windlass::os::FileLock;
 
 const HOME: &str = include_str!("../schemas/home-004.sql");
 
-/// Steps in every state: completed, failed, ready, delayed, blocked, paused, and running in a worker that was killed.
+/// Steps in every state: completed, failed, ready, delayed, blocked, paused, and running in a killed worker.
 fn old_home() -> Place {
     let place = Place::new();
     fs::create_dir(place.home()).unwrap();

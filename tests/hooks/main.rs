@@ -1,5 +1,5 @@
-//! Hooks are steps: beside others, retried, timed out, quarantined, logged, explained, cancelled; and they belong to no group that
-//! people see.
+//! Hooks are steps: beside others, retried, timed out, quarantined, logged, explained, cancelled; and their groups are
+//! hidden from people.
 
 #[path = "../support"]
 mod support {
@@ -64,7 +64,7 @@ impl Shop {
         eventually("the worker is idle", || self.worker.is_idle().unwrap());
     }
 
-    /// The steps that are hooks of a group, newest first.
+    /// The hook steps of a group, newest first.
     fn steps(&self, group: GroupId) -> Vec<StepId> {
         let filter = read::RunFilter { limit: 100, ..Default::default() };
         let runs = self.engine.store().read(|tx| read::runs(tx, group.hooks(), &filter)).unwrap();
@@ -327,7 +327,7 @@ fn a_hook_of_a_built_in_kind_ends_at_its_timeout_and_its_templates_are_rendered(
     assert!(shop.failed(group)[0].detail.contains(&format!("group_end of {group}")), "{:?}", shop.failed(group));
 }
 
-/// What schema 6 had, with one hook due, one done and one failed.
+/// A home of schema 6 with one hook due, one done and one failed.
 fn home_of_schema_6(path: &Path) {
     let text = hooked("group_end", "run: 'echo {{ group }} {{ event }} >> told'");
     let definition = parse(&text, "t.yaml", &KnownKinds::new(["windlass/noop"])).unwrap();

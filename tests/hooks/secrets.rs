@@ -11,7 +11,7 @@ pub fn put(place: &Place, name: &str, text: &str, mode: u32) {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Files of the home that hold a text.
+/// The files of the home that contain a text.
 fn holding(place: &Place, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![place.home()];
@@ -85,7 +85,7 @@ fn a_secret_that_is_missing_or_that_others_can_read_is_refused_at_submit() {
     let mut submit = place.command(&["submit", "push.yaml"]);
     submit.env("GITHUB_TOKEN", "s3cr3t-value");
     submit.ok();
-    // The worker has neither: the step says so.
+    // The worker has neither, and the step says so.
     place.ok(&["worker", "--until-idle"]);
     let why = place.ok(&["why", "s1"]);
     assert!(why.contains("the secret `GITHUB_TOKEN` is not set"), "{why}");
@@ -127,7 +127,7 @@ fn a_step_and_a_hook_know_the_address_of_the_daemon_while_one_runs() {
     }
     daemon.signal("TERM");
     daemon.end(crate::PATIENCE);
-    // A port file without a daemon says nothing.
+    // A port file without a daemon has no effect.
     fs::write(place.home().join("serve.port"), "127.0.0.1:1").unwrap();
     place.ok(&["run", "u.yaml"]);
     assert_eq!(read("step").lines().last(), Some("none"));

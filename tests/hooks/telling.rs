@@ -1,4 +1,4 @@
-//! What hooks are told, alerts of the settings, and the webhook against a small server.
+//! What hooks receive, alerts in the settings, and the webhook against a small server.
 
 use crate::{
     Shop, hooked,
@@ -70,14 +70,14 @@ fn facts_of_the_group_are_for_hooks_only_and_names_are_checked() {
     }
 }
 
-/// A server that answers each request with the next of these, and keeps what it got.
+/// A server that answers each request with the next of these, and records what it received.
 struct Chat {
     url: String,
     got: Arc<Mutex<Vec<String>>>,
 }
 
 impl Chat {
-    /// An empty answer: it hangs.
+    /// An empty answer makes it hang.
     fn with(answers: &'static [&'static str]) -> Chat {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/services/T0/B0/hush", listener.local_addr().unwrap());
@@ -111,7 +111,7 @@ fn serve(mut stream: TcpStream, answer: &str, got: &Mutex<Vec<String>>) {
         }
     }
     got.lock().unwrap().push(text.clone());
-    // As Slack: a JSON object with a text, or `invalid_payload`.
+    // Like Slack: accepts a JSON object with a text, otherwise answers `invalid_payload`.
     let body = text.split_once("\r\n\r\n").map_or("", |it| it.1);
     let fits = serde_json::from_str::<serde_json::Value>(body).is_ok_and(|it| it["text"].is_string());
     let answer = if fits || !answer.starts_with("200") { answer } else { "400 Bad Request" };

@@ -1,11 +1,11 @@
-//! What one document may take of the engine.
+//! How much of the engine's resources one document may take.
 
 use super::*;
 use windlass::model::HEADING_MAX;
 
 const LONG: usize = 600 << 10;
 
-/// Documents whose title or heading has more than half a megabyte.
+/// Documents with a title or heading of more than half a megabyte.
 fn hostile() -> [(&'static str, String); 4] {
     let long = "winch ".repeat(LONG / 6);
     let folded = long.replace("winch winch ", "winch\r\n winch ");
@@ -37,7 +37,7 @@ fn long_titles_and_headings_are_cut_where_they_are_read_and_marked_as_cut() {
     for hit in desk.search("a line of the winch") {
         assert!(hit.headings.iter().map(String::len).sum::<usize>() <= HEADING_MAX, "{}", hit.uri);
     }
-    // The texts themselves, their words and vectors; not a copy of each heading in each chunk.
+    // The texts themselves, their words and vectors, but not a copy of each heading in each chunk.
     let size = fs::metadata(&desk.options.database).unwrap().len();
     assert!(size < 60 << 20, "{size} bytes");
 }

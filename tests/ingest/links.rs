@@ -1,4 +1,4 @@
-//! Directories and files that become links between the submission and the work.
+//! Directories and files that become links between submission and work.
 
 use super::*;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ fn a_directory_or_a_file_that_became_a_link_after_the_submission_is_not_followed
     let docs = desk.dir.path().join("docs");
     let elsewhere = desk.dir.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
-    // The content that was submitted, and other content.
+    // The submitted content, and other content.
     fs::write(elsewhere.join("a.md"), "# Winches\n\nA winch pulls.\n").unwrap();
     fs::write(elsewhere.join("b.md"), "# Keys\n\nThe word is sesame.\n").unwrap();
     fs::write(elsewhere.join("c.md"), "# Keys\n\nThe number is seven.\n").unwrap();
@@ -34,7 +34,7 @@ fn a_directory_or_a_file_that_became_a_link_after_the_submission_is_not_followed
             "{name}: {reason}"
         );
     }
-    // Nothing was stored, so that there may be no database yet.
+    // Nothing was stored, so there may be no database yet.
     let stored = VectorDb::open(&desk.options.database, &OpenOptions::default()).map(|_| desk.stored());
     assert!(stored.as_ref().is_ok_and(Vec::is_empty) || stored.is_err(), "{stored:?}");
 }
@@ -62,7 +62,7 @@ fn links_that_are_taken_are_read_and_followed_no_further_than_they_led() {
     desk.options.source_options.follow = true;
     let (_, report) = desk.sync();
     assert_eq!(outcome(&report, &desk.uri("way/far.md")).0, DocumentStatus::Stored, "{report:?}");
-    // A link that is named itself is meant.
+    // A link that is named explicitly is followed.
     symlink(outside.join("far.md"), desk.dir.path().join("named.md")).unwrap();
     desk.options.source_options.follow = false;
     desk.options.paths = vec![desk.dir.path().join("named.md")];

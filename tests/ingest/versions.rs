@@ -1,4 +1,4 @@
-//! Versions of documents that meet: held runs, several in one queue, deletions between.
+//! Document versions that overlap: held runs, several in one queue, deletions in between.
 
 use super::*;
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ impl Desk {
         sync::remove(&self.engine, &self.options.database, "default", &uris, self.holder(), wait).unwrap()
     }
 
-    /// What a person who searches by words finds, by the documents' names.
+    /// The names of the documents found by a word search.
     fn found(&self, words: &str) -> Vec<String> {
         let home = self.engine.home().to_path_buf();
         let named = view::Named { name: "notes".into(), path: self.options.database.clone(), home };
@@ -66,7 +66,7 @@ fn a_document_that_was_removed_comes_back_with_the_next_sync_each_time() {
         desk.sync();
         assert_eq!((desk.stored(), desk.found("hemp")), (vec![desk.uri("a.md")], vec!["a.md".to_string()]));
     }
-    // Neither the runs of before nor the note of the deletion are remembered for ever.
+    // Neither the earlier runs nor the record of the deletion are kept for ever.
     desk.delete("a.md", LockWait::No);
     let later = Timestamp(desk.engine.store().now().0 + 1_000);
     assert!(desk.engine.prune(&Prune::before(later), &|| true).unwrap().groups > 0);
@@ -90,14 +90,14 @@ fn a_version_that_was_held_does_not_replace_a_newer_one() {
     assert_eq!((report.documents[0].status, newer.as_str()), (DocumentStatus::Superseded, "superseded by r2"));
     assert_eq!((desk.found("nylon"), desk.found("hemp").len()), (vec!["a.md".to_string()], 0));
     assert!(desk.plan().is_empty());
-    // Its end is there to be seen.
+    // Its end is visible.
     let runs = view::runs(desk.engine.store(), first, &read::RunFilter { limit: 9, ..Default::default() }).unwrap();
     assert_eq!((runs.runs[0].status, runs.runs[0].remark.as_deref()), (Status::Completed, Some("superseded by r2")));
     desk.assert_sound();
 }
 
 impl Desk {
-    /// A command that does not go on with what others left.
+    /// A sync that does not continue earlier work.
     fn sync_beside(&self) -> (SyncPlan, SyncReport) {
         let plan = self.plan();
         let group = sync::submit(&self.engine, &plan).unwrap().unwrap().group;
@@ -139,7 +139,7 @@ fn what_was_deleted_while_its_version_waited_does_not_come_back() {
     assert_eq!((report.stored, report.superseded), (1, 1), "equal content, and only one was deleted: {report:?}");
     assert_eq!(desk.found("hemp"), ["b.md"]);
 
-    // A retry of an old run does not bring it back; the file that is still there is new again.
+    // A retry of an old run does not bring it back; the file that still exists is new again.
     let plan = desk.plan();
     assert_eq!((plan.new, plan.unchanged), (vec![desk.uri("a.md")], 1));
     desk.sync();
@@ -189,7 +189,7 @@ fn a_deletion_is_forgotten_when_no_run_is_left_that_is_older() {
     desk.assert_sound();
 }
 
-/// A generator that a seed determines (xorshift64*).
+/// A seeded generator (xorshift64*).
 struct Chance(u64);
 
 impl Chance {
@@ -201,20 +201,20 @@ impl Chance {
     }
 }
 
-/// What is uploaded and deleted, and when each group comes to work, by chance.
+/// Random uploads, deletions and work on groups.
 struct Story {
     desk: Desk,
     chance: Chance,
     batch: i64,
     groups: Vec<GroupId>,
-    /// What was acknowledged last of each document.
+    /// The last acknowledged content of each document.
     model: HashMap<String, Option<String>>,
 }
 
 impl Story {
     fn upload(&mut self) {
         let uri = format!("doc-{}.md", self.chance.below(4));
-        // Few contents, so that documents share them and change back.
+        // Only a few contents, so that documents share them and change back.
         let content = format!("word{}", self.chance.below(5));
         let put = self
             .desk
@@ -245,7 +245,7 @@ impl Story {
     fn delete(&mut self) {
         let uri = format!("doc-{}.md", self.chance.below(4));
         let deadline = Instant::now() + Duration::from_secs(20);
-        // With no worker nobody cancels what runs, so nothing runs here.
+        // Without a worker, running steps can't be cancelled, so nothing runs here.
         if self.desk.engine.delete_document("s", &uri, deadline).unwrap().is_some() {
             self.model.insert(uri, None);
             if self.chance.below(2) == 0 {
@@ -254,7 +254,7 @@ impl Story {
         }
     }
 
-    /// A worker for some types, for a moment; it is stopped in the middle of its steps.
+    /// A worker for some types, for a moment. It is stopped in the middle of its steps.
     fn work(&mut self) {
         let types: Vec<&str> = BEFORE_STORE.into_iter().chain(["store"]).filter(|_| self.chance.below(3) > 0).collect();
         let pools: BTreeMap<String, usize> = types.iter().map(|it| (it.to_string(), 1)).collect();
@@ -268,7 +268,7 @@ impl Story {
 
     fn other(&mut self) {
         let Some(&group) = self.groups.get(self.chance.below(self.groups.len().max(1))) else { return };
-        // A group that has ended, or of which nothing failed, says no.
+        // Refused for a group that has ended, or in which nothing failed.
         let _ = match self.chance.below(3) {
             0 => self.desk.engine.pause_group(group),
             1 => self.desk.engine.resume_group(group),

@@ -45,7 +45,7 @@ fn an_upload_is_worked_on_and_found() {
     let id = batch(&client, "shed");
     let ropes = ingest(&client, "shed", "docs/ropes.md", id, ROPES);
     ingest(&client, "shed", "docs/knots.md", id, KNOTS);
-    // Equal content is worked on once, and found under both names.
+    // Equal content is processed once, and found under both names.
     let copy = ingest(&client, "shed", "docs/copy.md", id, ROPES);
     assert_eq!(copy["document_hash"], ropes["document_hash"]);
 
@@ -106,7 +106,7 @@ fn the_steps_of_a_batch_have_their_shape() {
         assert_eq!(step["is_last_step"], no == 4);
         assert!(step["duration"].as_f64().is_some() && step["worker_id"].is_string(), "{step}");
     }
-    // The workflow says `retries: 2` after the first attempt.
+    // The workflow declares `retries: 2` after the first attempt.
     assert_eq!((&steps[0]["retries"], &steps[3]["retries"]), (&json!(3), &json!(6)));
     assert_eq!(Client::of(&web).get("/api/v1/batch/99/steps").json(), json!([]));
 }
@@ -173,7 +173,7 @@ fn titles(client: &Client) -> Value {
     documents.map(|it| (it["uri"].as_str().unwrap().to_string(), it["title"].clone())).collect()
 }
 
-/// Works on what is new; how many runs that took. The batch is done afterwards.
+/// Processes what is new. Returns the number of runs; afterwards the batch is done.
 #[track_caller]
 fn what_is_new(client: &Client, batch: i64) -> i64 {
     let only = [text("batch_id", &batch.to_string()), text("only_unparsed", "true")];
@@ -256,7 +256,7 @@ fn a_key_that_a_request_holds_is_a_web_requests_in_the_list_and_in_the_reason_of
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    // Another program has the file, so that the request holds the row and waits.
+    // Another program holds the file, so the request holds the row and waits.
     let key = format!("batch:{id}");
     let settings = windlass::settings::load(web.home(), [], &[]).unwrap();
     let engine = windlass::assembly::engine(&settings, std::sync::Arc::new(windlass::observe::NoMetrics)).unwrap();

@@ -1,4 +1,4 @@
-//! A client that sends what aiohttp 3 sends for `FormData`, byte by byte, over a socket of its own.
+//! A client that sends what aiohttp 3 sends for `FormData`, byte for byte, on its own socket.
 
 use crate::web::{Answer, PATIENCE, Web};
 use std::{
@@ -55,7 +55,7 @@ impl Client {
         self.send(method, path, Some((&kind, &multipart_body(fields))))
     }
 
-    /// `FormData` of texts alone.
+    /// `FormData` with texts only.
     #[track_caller]
     pub fn urlencoded(&self, method: &str, path: &str, fields: &[Field]) -> Answer {
         self.send(method, path, Some(("application/x-www-form-urlencoded", &urlencoded_body(fields))))

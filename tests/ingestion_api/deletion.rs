@@ -1,4 +1,4 @@
-//! What is deleted, and what goes with it.
+//! Deletions, and what is deleted along with a document or group.
 
 use crate::{
     KNOTS, ROPES, batch,
@@ -29,7 +29,7 @@ fn uris(client: &Client) -> Vec<Value> {
     found["documents"].as_array().unwrap().iter().map(|it| it["uri"].clone()).collect()
 }
 
-/// Files of artifacts on the disk.
+/// The number of artifact files on disk.
 fn files(home: &Path) -> usize {
     let shards = fs::read_dir(home.join("artifacts")).unwrap().flatten().filter(|it| it.path().is_dir());
     shards.map(|it| fs::read_dir(it.path()).unwrap().count()).sum()
@@ -74,7 +74,7 @@ fn the_last_uri_of_a_content_takes_everything_with_it() {
     refused(&client.multipart("DELETE", BY_URI, &form), 404);
     doctor(&web);
 
-    // It can come back.
+    // It can be uploaded again.
     ingest(&client, "shed", "docs/ropes.md", id, ROPES);
     let group = start(&client, id, &[]);
     assert_eq!(ended(&client, group)["status"], "COMPLETED");
@@ -166,7 +166,7 @@ fn a_held_lock_delays_the_removal_from_a_vector_database_and_loses_nothing() {
     crate::web::until("the key is held", || held.exists().then_some(()));
     let deleted = client.send("DELETE", &format!("{BY_URI}?uri=docs/ropes.md&source=shed"), None);
     assert_eq!((deleted.status, &deleted.json()["statistics"]["deleted_documents"]), (200, &json!(1)));
-    // It is found no more, though it is still there.
+    // It is no longer found, although it still exists.
     assert_eq!(uris(&client), ["docs/knots.md"]);
     let found = client.get("/api/v1/search?q=hemp&mode=text&db=default").json();
     assert_eq!(found["hits"], json!([]), "{found}");
@@ -179,7 +179,7 @@ fn a_held_lock_delays_the_removal_from_a_vector_database_and_loses_nothing() {
     assert_eq!(uris(&client), ["docs/knots.md"]);
 }
 
-/// Uploads, deletions and kills of the daemon, in the order that a number determines.
+/// Uploads, deletions and kills of the daemon, in an order determined by a number.
 #[test]
 fn after_kills_in_the_middle_what_is_found_is_what_was_acknowledged_last() {
     let home = tempfile::tempdir().unwrap();

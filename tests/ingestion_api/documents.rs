@@ -28,7 +28,7 @@ fn an_upload_is_answered_with_what_it_became() {
     assert_eq!((&answer["batch_id"], &answer["document_uri"]), (&json!(id), &json!("/docs/ropes.md")));
     assert_eq!((&answer["document_hash"], &answer["source"]), (&json!(hash), &json!("shed")));
 
-    // The same again is the same document; other content is its next version.
+    // The same content is the same document; other content is its next version.
     assert_eq!(ingest(&client, "shed", "/docs/ropes.md", id, ROPES)["uri_id"], answer["uri_id"]);
     let listed = client.get("/api/v1/document/?source=shed").json();
     has_shape(&listed[0], DOCUMENT);
@@ -52,7 +52,7 @@ fn a_document_of_another_batch_stays_there() {
         assert_eq!((&answer["batch_id"], &answer["uri_id"]), (&json!(first), &known["uri_id"]));
     }
     assert_eq!(client.get(&format!("/api/v1/document/?batch_id={second}")).json(), json!([]));
-    // Another source may call a document of its own the same.
+    // Another source may use the same name for its own document.
     assert_eq!(ingest(&client, "other", "a.md", second, ROPES)["batch_id"], second);
 }
 

@@ -1,5 +1,5 @@
-//! The ingestion API as its existing clients speak it: every row of its table, against the real `serve`, with requests
-//! byte by byte as Python's aiohttp sends them.
+//! The ingestion API as existing clients use it: every row of its table, against the real `serve`, with requests byte
+//! for byte as Python's aiohttp sends them.
 
 #[path = "../support"]
 mod support {
@@ -25,7 +25,7 @@ use client::{Client, Field, text};
 use serde_json::Value;
 use web::Web;
 
-/// A text that is about one thing.
+/// A text about a single topic.
 pub const ROPES: &str = "# Ropes\n\nHemp rots when it is stored wet. Dry every rope before you coil it.\n";
 pub const KNOTS: &str = "# Knots\n\nA bowline makes a loop that does not slip, and comes loose after a heavy load.\n";
 
@@ -58,7 +58,7 @@ pub fn ingest(client: &Client, source: &str, uri: &str, batch: i64, content: &st
     answer.json()
 }
 
-/// Starts the workflow on a batch; the group.
+/// Starts the workflow on a batch, and returns the group.
 #[track_caller]
 pub fn start(client: &Client, batch: i64, more: &[Field]) -> i64 {
     let fields = [&[text("batch_id", &batch.to_string()), text("priority", "0")], more].concat();
@@ -67,7 +67,7 @@ pub fn start(client: &Client, batch: i64, more: &[Field]) -> i64 {
     started.json()["run_group"]["id"].as_i64().unwrap()
 }
 
-/// Waits until a group has ended; the group.
+/// Waits until a group has ended, and returns it.
 #[track_caller]
 pub fn ended(client: &Client, group: i64) -> Value {
     web::until("the group ends", || {
@@ -76,7 +76,7 @@ pub fn ended(client: &Client, group: i64) -> Value {
     })
 }
 
-/// A server with one batch of two documents that have been worked on.
+/// A server with one batch of two processed documents.
 pub fn worked() -> (Web, i64, i64) {
     let web = Web::start();
     let client = Client::of(&web);
@@ -112,7 +112,7 @@ pub fn has_shape(object: &Value, shape: &str) {
     assert_eq!(keys(object), shape.split_whitespace().collect::<Vec<_>>());
 }
 
-/// Asserts that an answer is an error of this status, told twice.
+/// Asserts that an answer is an error with this status, in the head and in the body.
 #[track_caller]
 pub fn refused(answer: &web::Answer, status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());

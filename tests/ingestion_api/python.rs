@@ -1,4 +1,4 @@
-//! The same with the real aiohttp, where `python3` has it (`TEST_PYTHON` names another interpreter).
+//! The same with the real aiohttp, if `python3` has it (`TEST_PYTHON` names another interpreter).
 
 use crate::support::needs::needs_working;
 use crate::web::Web;

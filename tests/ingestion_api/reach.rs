@@ -1,4 +1,4 @@
-//! What a caller names that lies beyond the home: only with the token, and never by a path that depends on who reads it.
+//! Names of things outside the home: allowed only with the token, and never by a path that depends on its reader.
 
 use crate::{
     KNOTS, batch,
@@ -55,7 +55,7 @@ fn without_the_token_no_set_reaches_beyond_the_home() {
         assert!(answer.json()["hint"].as_str().unwrap().contains("params/"), "{config}");
     }
     assert!(nothing_is_in(elsewhere.path()) && !web.home().join("params/beyond.yaml").exists());
-    // What stays in the home is for everybody, and so is a set that somebody with the token has made.
+    // What stays in the home is open to all, and so is a set made with the token.
     assert_eq!(save(&open, "inside", "chunk: {size: 200}, store: {path: inside}").status, 201);
     let own = format!("store: {{path: {}/vectors/own.db}}", web.home().display());
     assert_eq!(save(&open, "own", &own).status, 201);
@@ -83,7 +83,7 @@ fn without_the_token_limits_are_only_lowered() {
     assert!(!web.home().join("params/greedy.yaml").exists());
     let modest = "parse: {memory: 512MiB, timeout: 30s, max_text: 1MiB, max_bytes: 1MiB}";
     assert_eq!(save(&open, "modest", modest).status, 201);
-    // The home's own set says what is allowed.
+    // The home's own set defines what is allowed.
     assert_eq!(save(&known, "own", "parse: {memory: 4GiB, timeout: 20s}").status, 201);
     assert_eq!(save(&open, "as-own", "parse: {memory: 4GiB, timeout: 10s}").status, 201);
     refused(&save(&open, "longer", "parse: {timeout: 21s}"), 403);
@@ -161,7 +161,7 @@ fn a_place_where_no_database_can_be_is_a_bad_request() {
         ["/etc/passwd", "/etc/passwd/x.db", "/etc", "/dev/null", "../../x", "x.db", "./x"].into_iter().enumerate()
     {
         refused(&save(&client, "wrong", &format!("store: {{path: {path}}}")), 400);
-        // By hand nobody stops it before it is used.
+        // A set placed by hand is refused only when it is used.
         fs::create_dir_all(web.home().join("params")).unwrap();
         let text = format!("id: hand{number}\nconfig: {{store: {{path: {path}}}}}\n");
         fs::write(web.home().join(format!("params/hand{number}.yaml")), text).unwrap();

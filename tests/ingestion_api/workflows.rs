@@ -98,7 +98,7 @@ fn runs_and_steps_are_found_by_status() {
     );
     refused(&client.get("/api/v1/workflow/run_groups/99/stats"), 404);
 
-    // Retry takes it as a query, as clients send it.
+    // Retry accepts it as a query parameter, as clients send it.
     let again = client.send("POST", &format!("/api/v1/workflow/retry?run_group_id={group}"), None);
     assert_eq!((again.status, &again.json()["runs"]), (201, &json!(1)));
     assert_eq!(crate::ended(&client, group)["status"], "FAILED");

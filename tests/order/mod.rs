@@ -1,4 +1,4 @@
-//! In what order steps are claimed: between groups, and within one.
+//! The order in which steps are claimed: between groups, and within one.
 
 use crate::house::{Book, chain, record};
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +20,7 @@ fn submit(book: &Book, shape: &Shape, count: usize, weight: i64) -> GroupId {
     book.submit_group(shape, &items, &[], |new| new.weight = weight).unwrap()
 }
 
-/// Claims one step after the other and completes each once `places` run; the groups in the order of their claims.
+/// Claims steps one after the other, and completes each once `places` are running. Returns the groups in claim order.
 fn drain(book: &Book, places: usize, claims: usize) -> Vec<GroupId> {
     let mut running: VecDeque<Claimed> = VecDeque::new();
     let mut order = Vec::new();
@@ -51,7 +51,7 @@ fn counts(order: &[GroupId]) -> BTreeMap<GroupId, usize> {
     counts
 }
 
-/// Jain's index of fairness: 1 when all shares are equal, 1/n when one has everything.
+/// Jain's fairness index: 1 if all shares are equal, 1/n if one has everything.
 fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     sum * sum / (shares.len() as f64 * shares.iter().map(|it| it * it).sum::<f64>())
@@ -109,7 +109,7 @@ fn a_group_with_one_step_at_a_time_does_not_get_ahead_of_others() {
     let busy: Vec<GroupId> = (0..4).map(|_| submit(&book, &chain(&["a"]), 200, 1)).collect();
     let steps = vec!["a"; 100];
     let lone = submit(&book, &chain(&steps), 1, 1);
-    // Each of its steps completes before the next claim, so that it always has one that waits.
+    // Each of its steps completes before the next claim, so it always has one waiting step.
     let counts = counts(&drain(&book, 1, 200));
     assert!(counts[&lone].abs_diff(40) <= 1, "{counts:?}");
     assert!(busy.iter().all(|it| counts[it].abs_diff(40) <= 1), "{counts:?}");
@@ -193,7 +193,7 @@ fn why_says_what_is_ahead_of_a_step_that_waits() {
     let why = book.store.read(|tx| read::why(tx, step)).unwrap();
     let ahead = why.ahead.expect("it is claimable");
     let of = |group| ahead.groups.iter().find(|it| it.group == group).map(|it| it.steps);
-    // Two of the first group and one of the second are done: it is the second's turn.
+    // Two steps of the first group and one of the second are done, so it is the second group's turn.
     assert_eq!((of(second), of(first), ahead.steps, ahead.more), (Some(8), Some(8), 16, false));
     let claimed = drain(&book, 1, 17);
     assert_eq!(claimed.iter().filter(|it| **it == first).count(), 8);

@@ -1,4 +1,4 @@
-//! What a command may leave in its output directory, and what becomes of it.
+//! What a command may leave in its output directory, and what happens to it.
 
 use super::{Shop, eventually};
 use std::{
@@ -12,7 +12,7 @@ use windlass::{
 };
 
 impl Shop {
-    /// Runs one command; its group's status and the message of its first attempt.
+    /// Runs one command. Returns its group's status and the message of its first attempt.
     fn outcome_of(&self, command: &str) -> (Status, String) {
         let _worker = self.worker(1);
         let text = serde_json::json!({"id": "one", "steps": [{"name": "a", "run": command}]}).to_string();
@@ -135,7 +135,7 @@ fn a_hard_link_to_a_file_of_somebody_else_is_refused_and_one_to_a_file_of_ones_o
         assert_eq!(status == Status::Completed, kept, "{name}: {message}");
         assert!(kept || message.contains("`h` is a hard link to another user's file"), "{name}: {message}");
     }
-    // All of its names are in the output.
+    // All its names are in the output.
     let inside = "cd {{ out }}; mkdir d; echo a > d/a; chmod 600 d/a; ln d/a b; chown 65534 b 2> /dev/null || true";
     assert_eq!(shop.outcome_of(inside).0, Status::Completed);
 }

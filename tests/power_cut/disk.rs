@@ -1,8 +1,8 @@
-//! A disk and its cache, replayed from a record: what a power cut at any moment may leave of it.
+//! A disk and its cache, replayed from a recording: what a power cut at any moment may leave.
 //!
-//! Stricter than any file system: an fsync of a file saves its content and size, and nothing else; only an fsync of a
-//! directory saves the names in it; whatever was not saved may be there or not, each write and each name by itself, whole or
-//! sector by sector. A rename counts as a new name and, apart from it, the end of the old one.
+//! Stricter than any file system: an fsync of a file saves only its content and size; only an fsync of a directory
+//! saves the names in it; anything unsaved may or may not be there, each write and each name separately, whole or
+//! sector by sector. A rename counts as a new name and, separately, the end of the old one.
 
 use super::trace::{Call, What, is_kept};
 use std::{
@@ -13,14 +13,14 @@ use std::{
 
 const SECTOR: usize = 512;
 
-/// What becomes of that which was not saved.
+/// What happens to unsaved changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitInfo {
     Dropped,
     Kept,
-    /// Each piece by chance.
+    /// Each change is kept or lost at random.
     Some,
-    /// Each piece by chance, and pieces sector by sector.
+    /// The same, and kept writes may be incomplete by sector.
     Torn,
 }
 
@@ -50,21 +50,21 @@ struct Naming {
 #[derive(Debug, Clone, Default)]
 struct Inode {
     saved: Vec<u8>,
-    /// With the line at which each was through.
+    /// With the line at which each call completed.
     pending: Vec<(usize, Change)>,
-    /// Where the next write without a place goes.
+    /// The offset of the next write without an explicit offset.
     end: u64,
 }
 
-/// The state at one line of the record.
+/// The state at one line of the recording.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     inodes: Vec<Inode>,
-    /// As processes see it.
+    /// The state that processes see.
     now: BTreeMap<PathBuf, Node>,
     saved: BTreeMap<PathBuf, Node>,
     pending: Vec<Naming>,
-    /// Fsyncs that were begun: they count from their end on.
+    /// Fsyncs in progress; they count once they have completed.
     syncs: Vec<(usize, usize, PathBuf)>,
 }
 
@@ -75,7 +75,7 @@ impl Disk {
         Disk { now: all.clone(), saved: all, ..Disk::default() }
     }
 
-    /// Goes on by one call. Calls come in the order in which they were begun.
+    /// Advances by one call. Calls come in the order in which they began.
     pub fn apply(&mut self, call: &Call) {
         self.reach(call.from);
         match &call.what {
@@ -115,7 +115,7 @@ impl Disk {
         self.pending.push(Naming { until: call.until, path: path.to_path_buf(), node });
     }
 
-    /// Counts the fsyncs that are through before a line.
+    /// Counts the fsyncs that completed before a line.
     pub fn reach(&mut self, line: usize) {
         let (done, open) = std::mem::take(&mut self.syncs).into_iter().partition(|it| it.1 < line);
         self.syncs = open;
@@ -126,7 +126,7 @@ impl Disk {
         }
     }
 
-    /// An fsync that was begun at this line: it holds for what was through by then.
+    /// An fsync that began at this line saves what had completed by then.
     fn save(&mut self, begun: usize, path: &Path) {
         if let Some(Node::File(inode)) = self.now.get(path).copied() {
             let inode = &mut self.inodes[inode];
@@ -150,12 +150,12 @@ impl Disk {
         }
     }
 
-    /// How much is at stake: pieces that were not saved.
+    /// The number of unsaved changes.
     pub fn pending(&self) -> usize {
         self.pending.len() + self.inodes.iter().map(|it| it.pending.len()).sum::<usize>()
     }
 
-    /// Writes what a power cut may leave into a directory. `chance` gives any number below its argument.
+    /// Writes a possible state after a power cut into a directory. `chance` returns any number below its argument.
     pub fn image(&self, into: &Path, fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> io::Result<()> {
         let mut names = self.saved.clone();
         for naming in &self.pending {
@@ -168,7 +168,7 @@ impl Disk {
             };
         }
         let mut contents: HashMap<usize, Vec<u8>> = HashMap::new();
-        // A name comes after its directory; one whose directory is lost is lost with it.
+        // A name comes after its directory; if the directory is lost, the name is lost with it.
         for (path, node) in &names {
             let target = into.join(path);
             match node {
@@ -206,7 +206,7 @@ impl Inode {
     }
 }
 
-/// Some sectors of a write arrive; or the size alone, with nothing in it.
+/// Only some sectors of a write arrive, or only the new size without content.
 fn torn(content: &mut Vec<u8>, at: u64, data: &[u8], chance: &mut dyn FnMut(u64) -> u64) {
     let mut from = 0;
     while from < data.len() {

@@ -1,7 +1,7 @@
-//! Power cuts: a real run is recorded call by call, and cut off at many moments. Whatever the disk may hold then, the
-//! engine starts on it, nothing that was acknowledged is missing, and every artifact is whole.
+//! Power cuts: a real run is recorded call by call, and cut off at many moments. Whatever the disk then contains, the
+//! engine starts on it, no acknowledged work is missing, and every artifact is complete.
 //!
-//! `TEST_IMAGES` says how many images are tried (200), `TEST_SEED` which. Needs strace, and to be let trace.
+//! `TEST_IMAGES` is the number of images (200), and `TEST_SEED` selects them. Needs strace, and permission to trace.
 
 #[path = "../support"]
 mod support {
@@ -27,25 +27,25 @@ use std::{
 use trace::{Call, What};
 use verdict::{Said, judge, resume};
 
-/// A recorded run of one client and two workers.
+/// A recorded run with one client and two workers.
 struct Recording {
     calls: Vec<Call>,
     said: Vec<(usize, Said)>,
 }
 
-/// What was found.
+/// The results.
 #[derive(Debug, Default)]
 struct Found {
     images: usize,
     resumed: usize,
-    /// Pieces that were written and not saved, over all images.
+    /// Unsaved changes, over all images.
     at_stake: usize,
     acknowledged: usize,
     artifacts: usize,
     wrong: Vec<String>,
 }
 
-/// Numbers that follow from a seed (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
+/// Numbers determined by a seed (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
 struct Chance(u64);
 
 impl Chance {
@@ -62,18 +62,18 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(otherwise)
 }
 
-/// What strace needs here; None where it is missing or may not trace.
+/// The flags that strace needs here. None if it is missing or may not trace.
 fn strace() -> Option<Vec<&'static str>> {
     let works = |flags: &[&str]| {
         let mut command = Command::new("strace");
         command.args(flags).args(["-f", "-y", "-xx", "-qq", "-e", "trace=fsync", "-o", "/dev/null", "true"]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success())
     };
-    // The filter spares the calls that are not asked for; older versions do not know it.
+    // The filter skips system calls that are not requested; older versions do not know it.
     [vec!["--seccomp-bpf"], vec![]].into_iter().find(|it| works(it))
 }
 
-/// Runs a client and two workers of the torture program for a while, and records what they do to their files.
+/// Runs a client and two workers of the torture program for a while, and records their file operations.
 fn record(dir: &Path, flags: &[&str], planted: Option<&str>) -> Recording {
     let site = dir.join("site");
     for name in ["home", "trace", "out"] {
@@ -103,7 +103,7 @@ fn record(dir: &Path, flags: &[&str], planted: Option<&str>) -> Recording {
     Recording { calls, said }
 }
 
-/// Each record of the side log, with the line at which it was begun to be written.
+/// Each record of the side log, with the line at which its write began.
 fn said(calls: &[Call]) -> Vec<(usize, Said)> {
     let mut all = Vec::new();
     for call in calls {
@@ -116,7 +116,7 @@ fn said(calls: &[Call]) -> Vec<(usize, Said)> {
     all
 }
 
-/// Cuts the power at so many moments, spread over the record, in two threads.
+/// Cuts the power at this many moments, spread over the recording, in two threads.
 fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
     let kept: Vec<usize> = moments(&recording.calls);
     let found = Mutex::new(Found::default());
@@ -129,7 +129,7 @@ fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
                 let mut disk = Disk::with(&["home"]);
                 let mut next = 0;
                 for at in (part..count).step_by(halves) {
-                    // In order, so that the disk is built up once; with chance in it, so that no moment is left out.
+                    // In order, so that the disk is built up once; at random moments, so that none is left out.
                     let slot = (at * kept.len() / count, (at + 1) * kept.len() / count);
                     let line = kept[slot.0 + chance.below((slot.1 - slot.0).max(1) as u64) as usize];
                     while next < recording.calls.len() && recording.calls[next].from <= line {
@@ -150,7 +150,7 @@ fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
     found.into_inner().unwrap()
 }
 
-/// The lines at which something was begun or was through.
+/// The lines at which a call began or completed.
 fn moments(calls: &[Call]) -> Vec<usize> {
     let mut all: Vec<usize> = calls.iter().flat_map(|it| [it.from, it.until]).collect();
     all.sort_unstable();
@@ -169,7 +169,7 @@ fn try_image(
 ) {
     let said: Vec<&Said> = recording.said.iter().filter(|it| it.0 <= line).map(|it| &it.1).collect();
     let judged = judge(image, &said);
-    // Now and then, the work goes on from what is left.
+    // Now and then, work continues from the image.
     let goes_on = at % 40 == 7 && judged.as_ref().is_ok_and(|it| it.wrong.is_empty());
     let resumed = if goes_on { resume(image) } else { Vec::new() };
     let mut found = found.lock().unwrap();
@@ -188,7 +188,7 @@ fn try_image(
     found.wrong.extend(told);
 }
 
-/// A place for images: memory where there is some, since thousands of them are written.
+/// A place for images: in memory if possible, because thousands of them are written.
 fn room() -> tempfile::TempDir {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
@@ -212,7 +212,7 @@ fn what_a_power_cut_leaves_is_whole_and_holds_what_was_acknowledged() {
     assert!(begun.elapsed() < Duration::from_secs(3600));
 }
 
-/// With the mistakes planted that only a power cut shows, it shows them.
+/// With planted bugs that only a power cut reveals, the test reveals them.
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn a_power_cut_finds_what_is_not_synced() {

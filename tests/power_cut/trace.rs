@@ -1,11 +1,11 @@
-//! What a recorded run did to its files: the output of `strace -f -y -xx`, one line for each system call.
+//! The file operations of a recorded run: the output of `strace -f -y -xx`, one line for each system call.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
-/// One system call that succeeded. It took effect at some moment between the lines `from` and `until` of the record.
+/// One system call that succeeded. It took effect between the lines `from` and `until` of the recording.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub from: usize,
@@ -16,10 +16,10 @@ pub struct Call {
 /// Paths are below the recorded directory.
 #[derive(Debug, Clone)]
 pub enum What {
-    /// The file is there now, if it was not before.
+    /// The file exists from now on.
     Create(PathBuf),
     Mkdir(PathBuf),
-    /// `at` None: after what was written last.
+    /// `at` None: after the last write.
     Write {
         path: PathBuf,
         at: Option<u64>,
@@ -41,7 +41,7 @@ pub enum What {
 pub const CALLS: &str = "openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,\
     fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir,copy_file_range,sendfile";
 
-/// Reads a record; calls outside of `root` are left out.
+/// Reads a recording; calls outside `root` are left out.
 pub fn read(record: &[u8], root: &Path) -> Vec<Call> {
     let mut begun: HashMap<&[u8], (usize, &[u8])> = HashMap::new();
     let mut calls = Vec::new();
@@ -65,7 +65,7 @@ pub fn read(record: &[u8], root: &Path) -> Vec<Call> {
             calls.push(Call { from, until: number, what });
         }
     }
-    // Those that were begun first come first: what was begun may be on disk from then on.
+    // Sorted by their start, because a call may be on disk as soon as it has begun.
     calls.sort_by_key(|it| it.from);
     calls
 }
@@ -81,7 +81,7 @@ fn call(line: &[u8], root: &Path) -> Option<What> {
     }
     let arguments: Vec<&[u8]> = split(line[open + 1..close].trim_ascii_end().strip_suffix(b")")?);
     let here = |path: PathBuf| path.strip_prefix(root).ok().map(Path::to_path_buf);
-    // A path of an argument, or of the descriptor in it: `7</a/b>`.
+    // The path of an argument, or of the descriptor in it: `7</a/b>`.
     let path_at = |at: usize| here(path_of(arguments.get(at)?)?);
     let number = |at: usize| std::str::from_utf8(arguments.get(at)?).ok()?.parse::<u64>().ok();
     let written = || std::str::from_utf8(result).ok()?.parse::<usize>().ok();
@@ -110,14 +110,14 @@ fn call(line: &[u8], root: &Path) -> Option<What> {
     }
 }
 
-/// Whether an image holds this file. Not what is shared memory, not the scratch directories of attempts, not the ballast,
-/// which has no content, and not what the drill keeps about itself.
+/// Whether an image contains this file. Left out: shared memory, the scratch directories of attempts, the ballast,
+/// which has no content, and the drill's own records.
 pub fn is_kept(path: &Path) -> bool {
     let left_out = path.starts_with("home/tmp") || path == Path::new("home/ballast");
     path.starts_with("home") && !left_out && !path.to_string_lossy().ends_with("-shm")
 }
 
-/// Strings are all in hexadecimal, so a comma only stands between arguments.
+/// All strings are in hexadecimal, so a comma only separates arguments.
 fn split(arguments: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let mut rest = arguments;
@@ -150,7 +150,7 @@ fn text(argument: &[u8], size: usize) -> Vec<u8> {
     data
 }
 
-/// Without the escapes: `\x41` is an A.
+/// Resolves escapes: `\x41` is an A.
 fn plain(text: &[u8]) -> Vec<u8> {
     let digit = |it: u8| (it as char).to_digit(16).unwrap_or(0) as u8;
     let mut found = Vec::with_capacity(text.len() / 4);

@@ -1,4 +1,4 @@
-//! What must hold on the disk that a power cut left behind.
+//! What must hold on the disk after a power cut.
 
 use crate::support::binary::Windlass;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use windlass::{
     store::{Options, Store, audit, check, idle, worker},
 };
 
-/// What the processes of the recorded run said, as far as it is an acknowledgement.
+/// Acknowledgements by the processes of the recorded run.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Said {
@@ -25,7 +25,7 @@ pub enum Said {
         name: String,
         group: i64,
     },
-    /// A step was claimed, so what it needs is completed.
+    /// A step was claimed, so the steps that it needs are completed.
     Start {
         run: i64,
         step: i64,
@@ -53,7 +53,7 @@ fn open(image: &Path) -> Result<(Store, ArtifactStore), String> {
     Ok((store.map_err(|it| it.to_string())?, artifacts.map_err(|it| it.to_string())?))
 }
 
-/// A: what was acknowledged is there. D: every artifact row has its file. G: the database is sound.
+/// A: acknowledged work is there. D: every artifact row has its file. G: the database is sound.
 pub fn judge(image: &Path, said: &[&Said]) -> Result<Judged, String> {
     let (store, artifacts) = open(image)?;
     let facts = store.read(|tx| {
@@ -99,7 +99,7 @@ pub fn judge(image: &Path, said: &[&Said]) -> Result<Judged, String> {
     Ok(Judged { acknowledged, artifacts: rows.len(), wrong })
 }
 
-/// Lets a worker go on from the image until nothing is left to do. What is wrong then, in words.
+/// Lets a worker continue from the image until no work is left. Returns the problems in words.
 pub fn resume(image: &Path) -> Vec<String> {
     for name in ["trace", "out"] {
         fs::create_dir_all(image.join(name)).unwrap();

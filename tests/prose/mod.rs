@@ -1,5 +1,5 @@
-//! Words that our prose does without: most of them are signs of a sentence that hides who acts, or that was translated word
-//! by word. Code does not count: code spans and blocks of a page, and everything of a source but what people read.
+//! Words that our prose avoids. Most of them mark a sentence that hides who acts, or that was translated word by word.
+//! Code does not count: code spans and blocks of a page are skipped, and in sources only texts for people are checked.
 
 const REFUSED: &[&str] = &[
     "anew",
@@ -20,7 +20,7 @@ const REFUSED: &[&str] = &[
 /// A line, counted from 1, and the refused word in it.
 pub type Found = (usize, &'static str);
 
-/// What a Markdown page says outside of its code.
+/// Checks a Markdown page outside its code.
 pub fn in_page(page: &str) -> Vec<Found> {
     let mut in_code = false;
     let mut found = Vec::new();
@@ -35,13 +35,13 @@ pub fn in_page(page: &str) -> Vec<Found> {
     found
 }
 
-/// What doc comments say: of commands and their flags they are the help.
+/// Checks doc comments: those of commands and their flags are the help.
 pub fn in_help(code: &str) -> Vec<Found> {
     let lines = code.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("///"));
     lines.flat_map(|(number, line)| refused(line).map(move |word| (number + 1, word))).collect()
 }
 
-/// What string literals say. `quotes` begin and end one.
+/// Checks string literals. `quotes` delimit them.
 pub fn in_literals(code: &str, quotes: &[char]) -> Vec<Found> {
     let literals = literals(code, quotes);
     literals.iter().flat_map(|(line, text)| refused(text).map(|word| (*line, word))).collect()
@@ -55,7 +55,8 @@ fn refused(text: &str) -> impl Iterator<Item = &'static str> + use<> {
     REFUSED.iter().copied().filter(move |word| text.contains(&format!(" {word} ")))
 }
 
-/// Each literal with its line. Comments and characters in single quotes are passed over, raw strings end at their hashes.
+/// Each literal with its line. Comments and characters in single quotes are skipped, and raw strings end at their
+/// hashes.
 fn literals(code: &str, quotes: &[char]) -> Vec<(usize, String)> {
     let text: Vec<char> = code.chars().collect();
     let at = |index: usize| text.get(index).copied().unwrap_or('\0');

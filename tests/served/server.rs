@@ -1,4 +1,4 @@
-//! A small HTTP server on a thread, which answers real requests as a test tells it to.
+//! A small HTTP server on a thread, which answers real requests as a test specifies.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -19,7 +19,7 @@ pub struct Request {
 
 type Answer = dyn Fn(&Request) -> (u16, String) + Send + Sync;
 
-/// Ends with its listener when it is dropped.
+/// Stops listening when it is dropped.
 pub struct Server {
     pub url: String,
     pub seen: Arc<Mutex<Vec<Request>>>,

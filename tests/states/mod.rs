@@ -1,15 +1,16 @@
-//! Where a state of a step is named: "How to add ... a state of a step" in CONTRIBUTING.md lists these places, and they stay few.
+//! The files that name a state of a step. "How to add ... a state of a step" in CONTRIBUTING.md lists them, and they
+//! must stay few.
 
 use std::{collections::BTreeSet, path::PathBuf};
 use windlass::model::StepState;
 
-/// How many places a state may touch, the schema included.
+/// How many places a state may touch, including the schema.
 const MOST: usize = 9;
 
-/// What the others are measured against; they are everywhere.
+/// The states that all others are compared with; they are named everywhere.
 const BASIS: [StepState; 3] = [StepState::Open, StepState::Completed, StepState::Failed];
 
-/// What is wrong, in words. `sources` are the files of `src/` without their unit tests.
+/// The problems, in words. `sources` are the files of `src/` without their unit tests.
 pub fn wrong(contributing: &str, sources: &[(PathBuf, &str)]) -> Vec<String> {
     let listed = listed(contributing);
     let states = StepState::ALL.iter().filter(|state| !BASIS.contains(state));
@@ -44,7 +45,7 @@ fn listed(contributing: &str) -> BTreeSet<PathBuf> {
     words.map(PathBuf::from).collect()
 }
 
-/// The files that name a state: its variant, or the constant of its code.
+/// The files that name a state: its variant, or the constant for its code.
 fn naming(state: StepState, sources: &[(PathBuf, &str)]) -> BTreeSet<PathBuf> {
     let names = [format!("StepState::{state:?}"), format!("STEP_{}", state.name().to_uppercase())];
     let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';

@@ -1,4 +1,4 @@
-//! Steps as people meet them: through the real binary, from the workflow file to what is shown.
+//! Steps from the workflow file to what is shown, through the real binary.
 
 #[path = "../support"]
 mod support {
@@ -25,7 +25,7 @@ impl Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    /// A place with a Python worker; None where there is no Python.
+    /// A place with a Python worker. None if there is no Python.
     fn with_python(worker: &str) -> Option<Place> {
         if !needs("python3") {
             return None;
@@ -50,7 +50,7 @@ impl Place {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs a command that must succeed; its stdout.
+    /// Runs a command that must succeed, and returns its stdout.
     fn ok(&self, arguments: &[&str]) -> String {
         let output = self.windlass(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -66,7 +66,7 @@ impl Place {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
     }
 
-    /// Runs a workflow with these steps and workers; the details of each step.
+    /// Runs a workflow with these steps and workers, and returns the details of each step.
     fn steps(&self, rest: &str) -> Vec<Value> {
         fs::write(self.path("flow.yaml"), format!("id: flow\n{rest}")).unwrap();
         let ran = self.windlass(&["run", "flow.yaml", "--items", "x"]);

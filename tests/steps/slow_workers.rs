@@ -14,7 +14,7 @@ def load(ctx):
 run()
 ";
 
-/// Four steps wait for two processes, which are not ready before the file `go` is there.
+/// Four steps wait for two processes, which are ready only when the file `go` exists.
 fn place(names: &[&str]) -> Option<Place> {
     let place = Place::with_python(WORKER)?;
     let steps: String =
@@ -44,7 +44,7 @@ fn steps_of_other_types_go_on_while_worker_processes_get_ready() {
         let steps = place.json(&["list", "steps", "--group", "g1"]);
         let steps = steps["steps"].as_array().unwrap();
         assert!(steps.iter().all(|it| it["attempts"] == 1), "a step that waits uses up no attempt: {steps:?}");
-        // What waits leaves no trace of each look.
+        // A waiting step leaves no record of each check.
         assert_eq!(place.json(&["show", "s1"])["attempts_all"].as_array().unwrap().len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Other programs that lock what steps need.
+//! Other programs that lock files that steps need.
 
 use super::Place;
 use std::{
@@ -13,7 +13,7 @@ fn a_program_that_locks_a_vector_database_is_named_with_the_file() {
     fs::write(place.path("docs/a.txt"), "The pawl falls into the ratchet.").unwrap();
     place.ok(&["ingest", "docs"]);
     let file = place.path("home/vectors/default.db");
-    // What keeps the file open also keeps its log.
+    // A connection that keeps the file open also keeps its log.
     let other = rusqlite::Connection::open(&file).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (file, us) = (file.canonicalize().unwrap(), format!("process {}", std::process::id()));

@@ -1,4 +1,4 @@
-//! What a step passes on: values that are large, empty or absent, and directories without a file.
+//! Values passed between steps: large, empty or missing values, and directories without a file.
 
 use super::{Place, reason};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! The types of docs/json.md: reads the part of TypeScript in which they are written, and holds what was printed against it.
+//! The types of docs/json.md: parses the subset of TypeScript that the page uses, and checks printed documents against
+//! them.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ enum Type {
 struct Field {
     name: String,
     optional: bool,
-    /// The page says when it is there.
+    /// The page says when it is present.
     sometimes: bool,
     of: Type,
 }
@@ -38,9 +39,9 @@ struct Declared {
 #[derive(Debug, Default)]
 pub struct Page {
     declared: BTreeMap<String, Declared>,
-    /// Commands as the tables have them, each with the names of the types that it prints.
+    /// The commands in the tables, each with the names of the types that it prints.
     pub commands: BTreeMap<String, Vec<String>>,
-    /// What was met: fields, those that were not null, and the alternatives of unions.
+    /// What was seen: fields, fields that were not null, and the alternatives of unions.
     seen: BTreeSet<String>,
 }
 
@@ -66,19 +67,19 @@ impl Page {
         page
     }
 
-    /// Holds a document of a command against its types.
+    /// Checks a document of a command against its types.
     pub fn hold(&mut self, command: &str, document: &Value) {
         let types = self.commands.get(command).unwrap_or_else(|| panic!("docs/json.md does not have `{command}`"));
         let types = Type::Union(types.iter().cloned().map(Type::Named).collect());
         self.check(document, &types, command).unwrap_or_else(|why| panic!("`{command}`: {why}\nin {document}"));
     }
 
-    /// Holds a document against a type.
+    /// Checks a document against a type.
     pub fn hold_type(&mut self, name: &str, document: &Value) {
         self.check(document, &Type::Named(name.into()), name).unwrap_or_else(|why| panic!("{why}\nin {document}"));
     }
 
-    /// The texts of a union of texts.
+    /// The texts in a union of texts.
     pub fn texts(&self, name: &str) -> BTreeSet<String> {
         let Type::Union(all) = &self.declared[name].body else { panic!("{name} is no union") };
         let text = |it: &Type| match it {
@@ -88,7 +89,7 @@ impl Page {
         all.iter().map(text).collect()
     }
 
-    /// What the page has and was never printed.
+    /// Everything on the page that was never printed.
     pub fn never_seen(&self) -> Vec<String> {
         let mut missing = BTreeSet::new();
         for (name, declared) in self.declared.iter().filter(|it| !it.1.sometimes) {
@@ -102,7 +103,7 @@ impl Page {
             Type::Object(fields) => {
                 for field in fields.iter().filter(|it| !it.sometimes) {
                     let at = format!("{at}.{}", field.name);
-                    // The parts of what never came are no news.
+                    // The parts of what was never seen are not listed.
                     match self.seen.contains(&at) {
                         true => self.look(&field.of, &at, missing),
                         false => _ = missing.insert(at),
@@ -159,7 +160,7 @@ impl Page {
         if !matches!(declared.body, Type::Object(_)) {
             return self.check(value, &declared.body.clone(), at);
         }
-        // A field belongs to the type that declares it, whatever extends that.
+        // A field belongs to the type that declares it, whatever type extends that.
         let (mut fields, mut next) = (Vec::new(), Some(name));
         while let Some(name) = next {
             let declared = self.declared.get(name).ok_or_else(|| format!("the type {name} is nowhere declared"))?;
@@ -184,7 +185,7 @@ impl Page {
     fn check_union(&mut self, value: &Value, all: &[Type], at: &str) -> Result<(), String> {
         let mut wrong = Vec::new();
         for of in all {
-            // What does not fit has shown nothing.
+            // A document that does not fit does not count as seen.
             let before = self.seen.clone();
             match self.check(value, of, at) {
                 Ok(()) => return Ok(()),
@@ -216,7 +217,7 @@ impl Page {
     }
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 pub fn spans(text: &str) -> impl Iterator<Item = String> {
     text.split('`').skip(1).step_by(2).map(str::to_string)
 }
@@ -225,7 +226,7 @@ pub fn spans(text: &str) -> impl Iterator<Item = String> {
 struct Reader {
     words: Vec<(usize, String)>,
     at: usize,
-    /// The lines whose comment says when something is there.
+    /// The lines whose comment says when something is present.
     sometimes: BTreeSet<usize>,
 }
 
