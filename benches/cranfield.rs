@@ -210,7 +210,7 @@ fn index(path: &Path, embedder: &Arc<dyn Embedder>, documents: &[(String, String
     let epoch = db.raise_epoch()?;
     for (at, (_, text)) in documents.iter().enumerate() {
         let range = 0..text.len();
-        let chunk = Chunk { text: text.clone(), headings: Vec::new(), page: None, range, tokens: 0 };
+        let chunk = Chunk { text: text.clone(), headings: Vec::new(), page: None, range, tokens: 0, linked: 0 };
         let vector = embedder.embed(&[text])?.remove(0);
         let uri = (at + 1).to_string();
         let row = DocumentRow {

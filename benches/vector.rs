@@ -106,7 +106,7 @@ fn embedding(random: &mut Random) -> anyhow::Result<()> {
 fn chunk(random: &mut Random) -> Chunk {
     let words: Vec<String> = (0..150).map(|_| format!("w{}", (10_000.0 * random.unit().powi(3)) as u32)).collect();
     let text = words.join(" ");
-    Chunk { range: 0..text.len(), text, headings: Vec::new(), page: None, tokens: 150 }
+    Chunk { range: 0..text.len(), text, headings: Vec::new(), page: None, tokens: 150, linked: 0 }
 }
 
 /// SplitMix64, so that the data are the same on every machine.

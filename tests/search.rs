@@ -34,7 +34,9 @@ impl House {
         let mut db = VectorDb::create_or_open_for_writing(&house.path(), &options, id, dimension, &json!({})).unwrap();
         let epoch = db.raise_epoch().unwrap();
         for (uri, text) in texts {
-            let chunk = Chunk { text: text.to_string(), tokens: 10, range: 0..text.len(), ..chunk() };
+            // As the reader of web pages counts them, which drops their targets.
+            let linked = if uri.ends_with(".html") { 95 } else { 0 };
+            let chunk = Chunk { text: text.to_string(), tokens: 10, range: 0..text.len(), linked, ..chunk() };
             let vector = house.embedder.embed(&[text]).unwrap().remove(0);
             let row = DocumentRow {
                 source: "test",
@@ -66,7 +68,7 @@ impl House {
 }
 
 fn chunk() -> Chunk {
-    Chunk { text: String::new(), headings: vec!["Top".to_string()], page: Some(3), range: 0..0, tokens: 0 }
+    Chunk { text: String::new(), headings: vec!["Top".to_string()], page: Some(3), range: 0..0, tokens: 0, linked: 0 }
 }
 
 #[test]
@@ -242,6 +244,7 @@ fn navigation_comes_after_text_and_is_found_where_there_is_nothing_else() {
             ("menu.md", "- [Rope](rope.md)\n- [Rope splices](splice.md)\n- [Rope loads](load.md)\n- [Bollards](b.md)"),
             ("contents.txt", "Rope ............ 3\nRope splices .... 7\nRope loads ...... 9\nRope ends ...... 12"),
             ("path.md", "Manuals > Rope > Rope loads"),
+            ("index.html", "- Rope\n- Rope splices\n- Rope ends\n- Capstans"),
             (
                 "text.md",
                 "The winch was cleaned and painted. Behind it, out of the rain and away from the oil, hangs a rope.",
@@ -252,12 +255,14 @@ fn navigation_comes_after_text_and_is_found_where_there_is_nothing_else() {
     for mode in [Mode::Text, Mode::Vector, Mode::Hybrid] {
         let hits = house.search(&Query { mode, ..Query::new("rope") });
         let found: Vec<(&str, bool)> = hits.iter().map(|it| (it.uri.as_str(), it.navigation)).collect();
-        assert_eq!(found.len(), 5, "{mode:?} {found:?}");
+        assert_eq!(found.len(), 6, "{mode:?} {found:?}");
         assert!(found[..2].iter().all(|it| ["text.md", "list.md"].contains(&it.0) && !it.1), "{mode:?} {found:?}");
         assert!(found[2..].iter().all(|it| it.1), "{mode:?} {found:?}");
     }
     let first = house.search(&Query { k: 1, ..Query::new("bollards") }).remove(0);
     assert_eq!((first.uri.as_str(), first.navigation), ("menu.md", true));
+    let first = house.search(&Query { k: 1, ..Query::new("capstans") }).remove(0);
+    assert_eq!((first.uri.as_str(), first.navigation), ("index.html", true));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn removal(uri: &str) -> Removal<'_> {
 
 fn chunk(text: &str, page: u32) -> Chunk {
     let headings = vec!["Part".to_string(), "Chapter".to_string()];
-    Chunk { text: text.to_string(), headings, page: Some(page), range: 0..text.len(), tokens: 3 }
+    Chunk { text: text.to_string(), headings, page: Some(page), range: 0..text.len(), tokens: 3, linked: 0 }
 }
 
 /// A direction determined by the text's first letter.
@@ -398,19 +398,61 @@ fn an_older_run_does_not_replace_what_a_newer_one_of_its_engine_stored() {
 }
 
 #[test]
-fn a_database_of_the_first_schema_is_read_as_it_is_and_upgraded_by_whoever_writes() {
+fn a_database_of_an_older_schema_is_read_as_it_is_and_upgraded_by_whoever_writes() {
     let house = House::new();
     let (mut db, epoch) = house.writer();
     house.store(&mut db, epoch, "a.txt", &["old"]).unwrap();
     drop(db);
     let plain = rusqlite::Connection::open(house.path()).unwrap();
-    plain.execute_batch("DROP TABLE version; PRAGMA user_version = 1").unwrap();
+    plain.execute_batch("DROP TABLE version; DROP TABLE linked; PRAGMA user_version = 1").unwrap();
     drop(plain);
     let mut reader = house.reader();
     assert_eq!((found(&reader, "old"), reader.info().unwrap().schema_version), (vec!["old".to_string()], 1));
     let gone = Removal { until: Some(Origin { engine: "one", run: 1 }), ..removal("a.txt") };
     assert_eq!(reader.hide(&[gone]).unwrap(), 1, "nobody knows who stored it: it is older than any deletion");
     let (mut db, epoch) = house.writer();
-    assert_eq!(db.info().unwrap().schema_version, 2);
+    assert_eq!(db.info().unwrap().schema_version, 3);
     assert_eq!(db.remove_documents(epoch, &[gone]).unwrap(), 1);
+    house.store(&mut db, epoch, "a.txt", &["old"]).unwrap();
+    drop((reader, db));
+
+    let plain = rusqlite::Connection::open(house.path()).unwrap();
+    plain.execute_batch("DROP TABLE linked; PRAGMA user_version = 2").unwrap();
+    drop(plain);
+    let reader = house.reader();
+    assert_eq!((found(&reader, "old"), reader.info().unwrap().schema_version), (vec!["old".to_string()], 2));
+    assert!(reader.check().unwrap().is_sound());
+    let ids: Vec<_> = reader.knn(&vector("old"), 1, None).unwrap().iter().map(|it| it.chunk).collect();
+    assert_eq!(reader.fetch(&ids).unwrap()[0].chunk.linked, 0);
+    let (db, _) = house.writer();
+    assert_eq!(db.info().unwrap().schema_version, 3);
+    assert!(db.check().unwrap().is_sound());
+}
+
+#[test]
+fn the_share_of_links_is_kept_of_chunks_that_are_mostly_links() {
+    let house = House::new();
+    let (mut db, epoch) = house.writer();
+    let of = |linked| Chunk { linked, ..chunk("ropes", 1) };
+    for (uri, linked) in [("text", 49), ("half", 50), ("menu", 100)] {
+        let chunk = of(linked);
+        let rows = [ChunkRow { chunk: &chunk, text_hash: TextHash::of("ropes"), vector: &vector("ropes") }];
+        db.replace_document(epoch, &house.row(uri), &rows).unwrap();
+    }
+    let kept = |db: &VectorDb| {
+        let ids: Vec<_> = db.knn(&vector("ropes"), 9, None).unwrap().iter().map(|it| it.chunk).collect();
+        let mut kept: Vec<_> = db.fetch(&ids).unwrap().into_iter().map(|it| (it.uri, it.chunk.linked)).collect();
+        kept.sort();
+        kept
+    };
+    let expected = |it: &[(&str, u8)]| it.iter().map(|it| (it.0.to_string(), it.1)).collect::<Vec<_>>();
+    assert_eq!(kept(&db), expected(&[("half", 50), ("menu", 100), ("text", 0)]));
+    db.remove_documents(epoch, &[removal("menu")]).unwrap();
+    assert_eq!(kept(&db), expected(&[("half", 50), ("text", 0)]));
+    assert!(db.check().unwrap().is_sound());
+    let plain = rusqlite::Connection::open(house.path()).unwrap();
+    plain.execute_batch("PRAGMA foreign_keys = 0; INSERT INTO linked VALUES (999, 70)").unwrap();
+    assert_eq!(db.check().unwrap().links_without_chunk, 1);
+    assert_eq!(db.repair(epoch).unwrap().orphans_removed, 1);
+    assert!(db.check().unwrap().is_sound());
 }

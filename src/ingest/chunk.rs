@@ -321,6 +321,7 @@ impl<'a> Path<'a> {
         }
         let text = document.markdown[range.clone()].to_string();
         Chunk {
+            linked: linked(document, &range),
             tokens: tokens::count(&text) as u32,
             text,
             headings: self.above(),
@@ -337,6 +338,24 @@ impl Path<'_> {
         let most = if whole <= HEADING_MAX { HEADING_MAX } else { HEADING_MAX / self.headings.len().max(1) };
         self.headings.iter().map(|it| shortened(it.1, most)).collect()
     }
+}
+
+/// Fewer links are not a list of links.
+const LINKS_MIN: usize = 3;
+
+/// How many of 100 letters in this range, headings left out, are words of links. 0 for fewer than [`LINKS_MIN`] links.
+fn linked(document: &ParsedDocument, range: &Range<usize>) -> u8 {
+    let letters = |text: &str| text.chars().filter(|it| it.is_alphanumeric()).count();
+    let first = document.links.partition_point(|it| it.end <= range.start);
+    let inside = document.links[first..].iter().take_while(|it| it.start < range.end);
+    let words = inside.map(|it| letters(&document.markdown[it.start.max(range.start)..it.end.min(range.end)]));
+    let (links, linked) = words.fold((0, 0), |(links, sum), it| (links + 1, sum + it));
+    if links < LINKS_MIN {
+        return 0;
+    }
+    let lines = document.markdown[range.clone()].lines().filter(|it| !it.starts_with('#'));
+    let all: usize = lines.map(letters).sum();
+    (linked * 100 / all.max(1)).min(100) as u8
 }
 
 fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {

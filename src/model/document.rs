@@ -31,6 +31,9 @@ pub struct ParsedDocument {
     pub pages: Vec<PageStart>,
     /// Byte ranges of Markdown tables.
     pub tables: Vec<Range<usize>>,
+    /// Byte ranges of the words of links, if the reader has dropped their targets. Headings and code have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Range<usize>>,
     /// Problems that the reader should know about, in plain words: `page 3 has no text`.
     pub warnings: Vec<String>,
 }
@@ -62,4 +65,11 @@ pub struct Chunk {
     pub range: Range<usize>,
     /// The number of tokens, as counted by the chunker.
     pub tokens: u32,
+    /// How many of 100 letters are words of links with dropped targets; headings do not count. 0 for a few links.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub linked: u8,
+}
+
+fn is_none(share: &u8) -> bool {
+    *share == 0
 }

@@ -4,6 +4,8 @@ use crate::vector::FoundChunk;
 
 /// A chunk is navigation if at least this share of its letters is in lines that only lead elsewhere.
 const SHARE: f64 = 0.7;
+/// The same for links that were counted when the document was read, in percent.
+const LINKED_MIN: u8 = 70;
 /// Fewer links or lines than this are not a list of links, a table of contents or an index.
 const LINES_MIN: usize = 3;
 /// Bare titles may be links that lost their targets in a reader, or things that the author lists. A list counts as
@@ -59,6 +61,10 @@ pub(super) fn is_navigation(found: &FoundChunk) -> bool {
     if matches!(found.media_type.as_str(), "text/x-source" | "text/csv" | "text/tab-separated-values") {
         return false;
     }
+    // Readers that drop the targets of links have counted them.
+    if found.chunk.linked >= LINKED_MIN {
+        return true;
+    }
     leads_elsewhere(&found.chunk.text, found.chunk.headings.last().map_or("", String::as_str))
 }
 
@@ -73,15 +79,21 @@ enum Line {
 }
 
 fn leads_elsewhere(text: &str, heading: &str) -> bool {
-    let heading = heading.trim().trim_end_matches([':', '：']).to_lowercase();
-    let named = HEADINGS.contains(&heading.as_str());
+    let is_heading = |line: &str| {
+        let line = line.trim_matches(|it: char| it.is_whitespace() || "#:：".contains(it)).to_lowercase();
+        HEADINGS.contains(&line.as_str())
+    };
+    // The heading of a page is an ordinary line where a reader could not tell it from text.
+    let first = text.lines().find(|it| !it.trim().is_empty()).filter(|it| is_heading(it)).map(str::trim);
+    let named = is_heading(heading) || first.is_some();
     let (mut letters, mut leading, mut titled) = (0, 0, 0);
     let (mut leads, mut titles, mut paths) = (0, 0, 0);
+    let (mut paged, mut pages) = (0, 0);
     let mut in_code = false;
     for line in text.lines().map(str::trim) {
         let is_fence = line.starts_with("```") || line.starts_with("~~~");
         in_code ^= is_fence;
-        if line.is_empty() || is_fence || line.starts_with('#') && !in_code {
+        if line.is_empty() || is_fence || line.starts_with('#') && !in_code || Some(line) == first {
             continue;
         }
         let length = line.chars().filter(|it| !it.is_whitespace()).count();
@@ -94,11 +106,16 @@ fn leads_elsewhere(text: &str, heading: &str) -> bool {
             continue;
         }
         match kind(line) {
+            // `Brakes 12`: the dots may have been lost.
+            Line::Says | Line::Title if named && ends_in_page(line) => (paged, pages) = (paged + length, pages + 1),
             // A line with several links counts as a list of them.
             Line::Leads => (leading, leads) = (leading + length, leads + line.matches("](").count().max(1)),
             Line::Title => (titled, titles) = (titled + length, titles + 1),
             Line::Says => (),
         }
+    }
+    if pages >= LINES_MIN {
+        (leading, leads) = (leading + paged, leads + pages);
     }
     let share = |part: usize| part as f64 >= SHARE * letters as f64;
     let enough = |lines: usize| lines >= LINES_MIN || paths > 0 || named && lines > 0;
@@ -168,6 +185,13 @@ fn is_entry(line: &str) -> bool {
     numbers.iter().all(|it| it.len() <= 4) && (dots >= 3 && !numbers.is_empty() || is_index)
 }
 
+/// `Brakes 12`
+fn ends_in_page(line: &str) -> bool {
+    let Some((title, page)) = line.rsplit_once(' ') else { return false };
+    let is_page = (1..=4).contains(&page.len()) && page.bytes().all(|it| it.is_ascii_digit());
+    is_page && title.contains(char::is_alphabetic) && title.chars().count() <= 2 * TITLE_LETTERS
+}
+
 /// `Home > Manuals > Brakes`, `std::collections::hash_map`, `Previous | Up | Next`: at least three short parts.
 fn is_path(line: &str) -> bool {
     const MOST: usize = 120;
@@ -198,6 +222,8 @@ mod tests {
             ("Home > Manuals > Brakes", ""),
             ("std::collections::hash_map", "Drain"),
             (&titles(12), ""),
+            ("Contents\n\nRope care 3\nRope loads 9\nCapstans and bollards 12", ""),
+            ("1 Rope care 3\n2 Rope loads 9\n2.1 Capstans and bollards 12", "Table of contents"),
             ("1.1 The hand winch\n1.2 The steam winch\n1.3 Ropes", "Contents"),
         ] {
             assert!(leads_elsewhere(text, heading), "{text}");
@@ -206,6 +232,8 @@ mod tests {
             ("", ""),
             ("# Title alone", "Title alone"),
             ("Buy milk", ""),
+            ("Anna 3\nBen 9\nCarl 15", "Scores"),
+            ("Index\n\nThe index of a rope says how many strands it has. It is 12 for most of them in 1999", ""),
             ("[Brakes](a.md) and [ropes](b.md)", ""),
             ("The [brake](a.md) holds the drum while the load is lowered. See [ropes](b.md).", "Index"),
             ("- Linux\n- macOS\n- FreeBSD", "Supported platforms"),

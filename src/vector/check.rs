@@ -13,6 +13,7 @@ pub struct CheckReport {
     pub chunks_without_words: u64,
     pub vectors_without_chunk: u64,
     pub words_without_chunk: u64,
+    pub links_without_chunk: u64,
     pub vectors_of_wrong_dimension: u64,
     pub documents_with_wrong_count: u64,
 }
@@ -44,6 +45,10 @@ impl VectorDb {
                 words_without_chunk: count(
                     "SELECT count(*) FROM chunk_text_docsize WHERE id NOT IN (SELECT id FROM chunk)",
                 )?,
+                links_without_chunk: match self.schema() < 3 {
+                    true => 0,
+                    false => count("SELECT count(*) FROM linked WHERE chunk NOT IN (SELECT id FROM chunk)")?,
+                },
                 vectors_of_wrong_dimension: count(
                     "SELECT count(*) FROM vector, meta WHERE length(value) <> 4 * dimension",
                 )?,

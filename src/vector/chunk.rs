@@ -47,12 +47,15 @@ pub struct FoundChunk {
 impl VectorDb {
     /// Fetches chunks in the requested order. Omits chunks that have been replaced in the meantime.
     pub fn fetch(&self, chunks: &[ChunkId]) -> Result<Vec<FoundChunk>> {
+        const OLD: &str = "SELECT c.id, c.no, c.text, c.headings, c.page, c.range_start, c.range_end, c.tokens,
+                        d.source, d.uri, d.title, d.media_type, 0
+                 FROM chunk c JOIN document d ON d.id = c.document WHERE c.id = ?1";
+        const NEW: &str = "SELECT c.id, c.no, c.text, c.headings, c.page, c.range_start, c.range_end, c.tokens,
+                        d.source, d.uri, d.title, d.media_type, ifnull(l.share, 0)
+                 FROM chunk c JOIN document d ON d.id = c.document LEFT JOIN linked l ON l.chunk = c.id
+                 WHERE c.id = ?1";
         self.read("read chunks of", |tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT c.id, c.no, c.text, c.headings, c.page, c.range_start, c.range_end, c.tokens,
-                        d.source, d.uri, d.title, d.media_type
-                 FROM chunk c JOIN document d ON d.id = c.document WHERE c.id = ?1",
-            )?;
+            let mut statement = tx.prepare_cached(if self.schema() < 3 { OLD } else { NEW })?;
             let mut found = Vec::with_capacity(chunks.len());
             for chunk in chunks {
                 found.extend(statement.query_row([chunk.0], found_chunk).optional()?);
@@ -106,6 +109,7 @@ fn found_chunk(row: &Row<'_>) -> rusqlite::Result<FoundChunk> {
             page: row.get(4)?,
             range,
             tokens: row.get(7)?,
+            linked: row.get(12)?,
         },
         source: row.get(8)?,
         uri: row.get(9)?,

@@ -17,7 +17,7 @@ use std::{
 
 /// `wlVD`, so that windlass and `file` recognise our databases.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 /// The oldest version that a reader accepts as is; a writer upgrades it.
 pub(super) const OLDEST_SCHEMA: i64 = 1;
 

@@ -322,8 +322,11 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     }
 }
 
-/// Upgrades schema version 1 to 2. People who upgrade by hand use the same file.
-const TO_2: &str = include_str!("../../scripts/upgrade/vector/001-to-002.sql");
+/// Each upgrades one schema version, from 1 on, to the next. People who upgrade by hand use the same files.
+const UPGRADES: &[&str] = &[
+    include_str!("../../scripts/upgrade/vector/001-to-002.sql"),
+    include_str!("../../scripts/upgrade/vector/002-to-003.sql"),
+];
 
 /// Creates the schema in one transaction if it is missing. Upgrades an older schema.
 fn create(
@@ -337,8 +340,10 @@ fn create(
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     if let Identity::Ours(found) = identity(&tx, path)? {
         if found < SCHEMA_VERSION {
-            let lines = TO_2.lines().filter(|it| !matches!(it.trim(), "BEGIN IMMEDIATE;" | "COMMIT;"));
-            tx.execute_batch(&lines.collect::<Vec<_>>().join("\n")).map_err(failed)?;
+            for upgrade in &UPGRADES[(found - OLDEST_SCHEMA) as usize..] {
+                let lines = upgrade.lines().filter(|it| !matches!(it.trim(), "BEGIN IMMEDIATE;" | "COMMIT;"));
+                tx.execute_batch(&lines.collect::<Vec<_>>().join("\n")).map_err(failed)?;
+            }
             tx.commit().map_err(failed)?;
         }
         return Ok(());

@@ -204,9 +204,10 @@ pub(super) fn remove_row(tx: &Connection, document: i64) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Removes all chunks of a document from the three tables.
+/// Removes all chunks of a document from the four tables.
 pub(super) fn remove_chunks(tx: &Transaction<'_>, document: i64) -> rusqlite::Result<()> {
     for sql in [
+        "DELETE FROM linked WHERE chunk IN (SELECT id FROM chunk WHERE document = ?1)",
         "DELETE FROM chunk_text WHERE rowid IN (SELECT id FROM chunk WHERE document = ?1)",
         "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document = ?1)",
         "DELETE FROM chunk WHERE document = ?1",

@@ -27,7 +27,9 @@ const NOT_WHOLE: &str = "
 const ORPHANS: &[&str] = &[
     "DELETE FROM version WHERE document NOT IN (SELECT id FROM document)",
     "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document NOT IN (SELECT id FROM document))",
+    "DELETE FROM linked WHERE chunk IN (SELECT id FROM chunk WHERE document NOT IN (SELECT id FROM document))",
     "DELETE FROM chunk WHERE document NOT IN (SELECT id FROM document)",
+    "DELETE FROM linked WHERE chunk NOT IN (SELECT id FROM chunk)",
     "DELETE FROM vector WHERE chunk NOT IN (SELECT id FROM chunk)",
     "DELETE FROM chunk_text WHERE rowid IN (SELECT id FROM chunk_text_docsize WHERE id NOT IN (SELECT id FROM chunk))",
 ];

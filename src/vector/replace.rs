@@ -4,6 +4,9 @@ use super::{DocumentRow, Epoch, Origin, Result, TextHash, VectorDb, connection, 
 use crate::model::Chunk;
 use rusqlite::Transaction;
 
+/// With a smaller share of links a chunk is text, of which nothing is kept.
+const LINKED_MIN: u8 = 50;
+
 /// A chunk to store.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkRow<'a> {
@@ -114,6 +117,9 @@ fn insert(
     let id = tx.last_insert_rowid();
     tx.prepare_cached("INSERT INTO vector (chunk, value) VALUES (?1, ?2)")?
         .execute((id, connection::to_blob(row.vector)))?;
+    if chunk.linked >= LINKED_MIN {
+        tx.prepare_cached("INSERT INTO linked (chunk, share) VALUES (?1, ?2)")?.execute((id, chunk.linked))?;
+    }
     let headings = chunk.headings.join("\n");
     tx.prepare_cached("INSERT INTO chunk_text (rowid, title, headings, text) VALUES (?1, ?2, ?3, ?4)")?.execute((
         id,

@@ -65,3 +65,10 @@ CREATE TABLE version (
     engine   TEXT    NOT NULL,
     run      INTEGER NOT NULL
 ) STRICT;
+
+-- Only of chunks that are mostly links: how many of 100 letters are words of links. Such a chunk leads to others, and says
+-- little itself.
+CREATE TABLE linked (
+    chunk INTEGER PRIMARY KEY REFERENCES chunk (id),
+    share INTEGER NOT NULL CHECK (share BETWEEN 1 AND 100)
+) STRICT;

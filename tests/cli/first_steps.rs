@@ -88,3 +88,60 @@ fn an_export_shows_the_item_of_ingest_as_its_document() {
     let item: serde_json::Value = serde_json::from_str(item.as_str().unwrap()).unwrap();
     assert_eq!(item["name"], "a b.md");
 }
+
+#[test]
+fn an_argument_that_is_not_utf8_is_named() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let place = Place::new();
+    let mut command = place.command(&["search"]);
+    let ended = command.arg(OsStr::from_bytes(b"caf\xe9\x1b[31m")).run();
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("the argument `caf") && ended.err.contains("is not UTF-8"), "{}", ended.err);
+    assert!(ended.err.contains("hint: rename the file") && !ended.err.contains('\u{1b}'), "{}", ended.err);
+}
+
+#[test]
+fn restore_of_a_directory_says_which_file_to_name() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("backups")).unwrap();
+    let ended = place.run(&["restore", "backups"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let hint = "name the file in it, such as backups/windlass.zip";
+    assert!(
+        ended.err.contains("backups is a directory; a backup is one file") && ended.err.contains(hint),
+        "{ended:?}"
+    );
+    assert!(!place.home().exists(), "nothing was made");
+}
+
+#[test]
+fn shell_at_a_step_says_how_to_use_another_shell() {
+    let place = Place::new();
+    place.write("a.yaml", "id: a\nsteps:\n  - name: a\n    run: echo\n    shell: bash\n");
+    let ended = place.run(&["submit", "a.yaml"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let said = &ended.err;
+    assert!(said.contains("a.yaml:5: unknown key `shell`") && said.contains("[bash, -c, \"...\"]"), "{said}");
+}
+
+#[test]
+fn a_page_of_links_comes_after_text_and_is_found_where_there_is_nothing_else() {
+    let place = Place::new();
+    let menu = "<title>All pages</title><ul><li><a href=r.html>Rope care</a><li><a href=s.html>Rope splices</a>\
+                <li><a href=l.html>Rope loads and rope ends</a><li><a href=c.html>Capstans</a></ul>";
+    place.write("docs/index.html", menu);
+    let text = "<h1>The shed</h1><p>Behind the shed, out of the rain and far from the oil, hangs a rope on a wooden peg \
+                that the old keeper carved.</p>";
+    place.write("docs/shed.html", text);
+    place.ok(&["ingest", "docs"]);
+    let found = |query: &str| {
+        let hits = place.json(&["search", query])["hits"].as_array().unwrap().clone();
+        let name = |it: &serde_json::Value| it["uri"].as_str().unwrap().rsplit('/').next().unwrap().to_string();
+        hits.iter().map(|it| (name(it), it["navigation"].as_bool().unwrap())).collect::<Vec<_>>()
+    };
+    for query in ["rope", "rope care", "rope loads"] {
+        let expected = [("shed.html".to_string(), false), ("index.html".to_string(), true)];
+        assert_eq!(found(query), expected, "{query}");
+    }
+    assert_eq!(found("capstans")[0], ("index.html".to_string(), true));
+}

@@ -156,3 +156,18 @@ fn headings_of_a_deeper_level_end_with_their_section() {
     assert_eq!(path.place(&given, 0..1, 0).headings, ["deep"]);
     assert_eq!(path.place(&given, 3..4, 3).headings, ["top"]);
 }
+
+#[test]
+fn the_share_of_links_of_a_passage_leaves_headings_out_and_needs_several_links() {
+    let share = |markdown: &str, words: &[&str]| {
+        let mut given = document(markdown);
+        let place = |word: &&str| markdown.find(*word).map(|at| at..at + word.len()).unwrap();
+        given.links = words.iter().map(place).collect();
+        chunk(&given, &ChunkOptions::default()).iter().map(|it| it.linked).collect::<Vec<_>>()
+    };
+    assert_eq!(share("# A long heading\n\n- Ropes\n- Chains\n- Hooks", &["Ropes", "Chains", "Hooks"]), [100]);
+    assert_eq!(share("- Ropes\n- Chains", &["Ropes", "Chains"]), [0], "two are no list of links");
+    assert_eq!(share("aaaa bbbb cccc dddd dddd dddd", &["aaaa", "bbbb", "cccc"]), [50]);
+    assert_eq!(share("# One\n\ntext\n\n# Two\n\na1 b2 c3 x", &["a1", "b2", "c3"]), [0, 85]);
+    assert_eq!(share("", &[]), [0u8; 0]);
+}

@@ -42,6 +42,8 @@ pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocumen
         if !document.markdown.is_empty() && !page.markdown.is_empty() {
             document.markdown.push_str("\n\n");
         }
+        let begins = document.markdown.len();
+        document.links.extend(page.links.iter().map(|it| begins + it.start..begins + it.end));
         document.markdown.push_str(&page.markdown);
         check_size("the text of the book", document.markdown.len() as u64, options.max_text as u64)?;
     }

@@ -2,12 +2,13 @@
 //! its nesting.
 //!
 //! Keeps headings, paragraphs, lists, tables and code; drops scripts, styles, navigation and the like. If a page has a
-//! `main` element, only that is kept. Links and emphasis are reduced to their words, since searches find and cite text.
+//! `main` element, only that is kept. Links and emphasis are reduced to their words, since searches find and cite text;
+//! the positions of links are kept, to tell a list of links from text.
 
 use super::{
     table::Table,
     tokens::{Tag, Token, Tokens, decode},
-    writer::{List, Writer},
+    writer::{List, Writer, without_link_marks},
 };
 use crate::{
     ingest::parse_error::{ParseError, check_size},
@@ -41,7 +42,8 @@ pub fn read(html: &str, limit: usize) -> Result<ParsedDocument, ParseError> {
         let whole = Page::read(html, false, limit)?;
         page = Page { title: page.title.or(whole.title), ..whole };
     }
-    Ok(ParsedDocument { title: page.title, markdown: page.markdown, ..ParsedDocument::default() })
+    let (markdown, links) = without_link_marks(&page.markdown);
+    Ok(ParsedDocument { title: page.title, markdown, links, ..ParsedDocument::default() })
 }
 
 struct Page {
@@ -185,6 +187,8 @@ impl Reading {
             "li" => writer.open_item(),
             "pre" | "listing" => writer.open_pre(),
             "code" | "tt" | "samp" | "kbd" => writer.open_code(),
+            // Without a target it is the target of others.
+            "a" if tag.attribute("href").is_some() => writer.open_link(),
             "br" if writer.in_pre() => writer.words("\n"),
             "img" => writer.words(&tag.attribute("alt").unwrap_or_default()),
             "table" if !writer.in_pre() => self.tables.push(Table::default()),
@@ -205,6 +209,7 @@ impl Reading {
         match name {
             "pre" | "listing" => writer.close_pre(),
             "code" | "tt" | "samp" | "kbd" => writer.close_code(),
+            "a" => writer.close_link(),
             "blockquote" => {
                 writer.break_line(2);
                 writer.quotes = writer.quotes.saturating_sub(1);

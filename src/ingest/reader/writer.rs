@@ -1,8 +1,16 @@
 //! Builds up Markdown text. Pending line breaks, markers and spaces are written only when the next visible character
 //! arrives.
 
+use std::ops::Range;
+
 /// The maximum depth of indents and quotes, so that a hostile page can't make every line long.
 const DEPTH_MAX: usize = 8;
+/// Stand around the words of a link until the text is finished. Unicode reserves them for uses like this one, and no
+/// document contains them.
+const LINK_BEGINS: char = '\u{fdd0}';
+const LINK_ENDS: char = '\u{fdd1}';
+/// A longer link is not a name of something, in bytes; usually its end is missing.
+const LINK_MAX: usize = 200;
 
 #[derive(Default)]
 pub(super) struct Writer {
@@ -19,6 +27,7 @@ pub(super) struct Writer {
     pub heading: Option<u8>,
     pre: Option<usize>,
     code: Code,
+    link: Link,
 }
 
 pub(super) struct List {
@@ -30,6 +39,15 @@ enum Code {
     #[default]
     No,
     /// The element is open, but its backtick is not written yet.
+    Owed,
+    Open,
+}
+
+#[derive(Default, PartialEq, Clone, Copy)]
+enum Link {
+    #[default]
+    No,
+    /// The element is open, but none of its words on this line is written yet.
     Owed,
     Open,
 }
@@ -48,6 +66,7 @@ impl Writer {
             self.text.push('`');
             self.code = Code::Owed;
         }
+        self.pause_link();
         let most = if self.lists.is_empty() { 2 } else { 1 };
         self.breaks = self.breaks.max(count.min(most));
         self.space = false;
@@ -84,6 +103,10 @@ impl Writer {
         let marked = !self.marker.is_empty();
         self.text.push_str(&std::mem::take(&mut self.marker));
         self.space = false;
+        if self.link == Link::Owed && self.heading.is_none() {
+            self.text.push(LINK_BEGINS);
+            self.link = Link::Open;
+        }
         if self.code == Code::Owed {
             self.text.push('`');
             self.code = Code::Open;
@@ -118,6 +141,25 @@ impl Writer {
             self.text.push('`');
         }
         self.code = Code::No;
+    }
+
+    /// Begins a link. One that is open ends, since links contain no links.
+    pub fn open_link(&mut self) {
+        self.close_link();
+        self.link = Link::Owed;
+    }
+
+    pub fn close_link(&mut self) {
+        self.pause_link();
+        self.link = Link::No;
+    }
+
+    /// Ends the part of the link that is on this line.
+    fn pause_link(&mut self) {
+        if self.link == Link::Open {
+            self.text.push(LINK_ENDS);
+            self.link = Link::Owed;
+        }
     }
 
     pub fn open_heading(&mut self, level: u8) {
@@ -167,6 +209,7 @@ impl Writer {
         }
         self.close_heading();
         self.close_code();
+        self.pause_link();
         if !self.marker.is_empty() {
             let marker = std::mem::take(&mut self.marker);
             self.end_line();
@@ -224,10 +267,27 @@ impl Writer {
     /// Ends everything that is open and returns the text.
     pub fn finish(mut self) -> String {
         self.close_code();
+        self.close_link();
         self.close_pre();
         self.close_heading();
         self.text
     }
+}
+
+/// The text without the marks around links, and the byte ranges of the words of links.
+pub(super) fn without_link_marks(marked: &str) -> (String, Vec<Range<usize>>) {
+    let (mut text, mut links, mut begun) = (String::with_capacity(marked.len()), Vec::new(), None);
+    let mut rest = marked;
+    while let Some(at) = rest.find([LINK_BEGINS, LINK_ENDS]) {
+        text.push_str(&rest[..at]);
+        match rest[at..].starts_with(LINK_BEGINS) {
+            true => begun = Some(text.len()),
+            false => links.extend(begun.take().map(|it| it..text.len()).filter(|it| it.len() <= LINK_MAX)),
+        }
+        rest = &rest[at + LINK_BEGINS.len_utf8()..];
+    }
+    text.push_str(rest);
+    (text, links)
 }
 
 /// A fence that does not occur in the code, of at least three backticks.

@@ -8,9 +8,9 @@ use crate::{
 use serde_json::json;
 
 /// Increase this whenever a reader's output changes.
-const PARSE_VERSION: u32 = 3;
+const PARSE_VERSION: u32 = 4;
 /// Increase this whenever the same text is cut differently.
-const CHUNK_VERSION: u32 = 2;
+const CHUNK_VERSION: u32 = 3;
 /// Increase this whenever the same embedder embeds the same chunk differently.
 const EMBED_VERSION: u32 = 1;
 

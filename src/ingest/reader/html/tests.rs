@@ -96,3 +96,23 @@ fn more_text_than_allowed_is_refused() {
     let error = read(&"word ".repeat(1000), 100).unwrap_err();
     assert_eq!(error.code(), "too_large");
 }
+
+#[test]
+fn the_words_of_links_are_known_by_their_positions() {
+    let linked = |html: &str| {
+        let page = read(html, 1 << 20).unwrap();
+        page.links.iter().map(|it| page.markdown[it.clone()].to_string()).collect::<Vec<_>>()
+    };
+    let menu = "<ul><li><a href=a>Ropes and <b>chains</b></a><li><a href=b> Winch </a> (new)<li>None</ul>";
+    assert_eq!(linked(menu), ["Ropes and chains", "Winch"]);
+    assert_eq!(markdown(menu), "- Ropes and chains\n- Winch (new)\n- None");
+    let table = "<table><tr><td><a href=a>Ropes</a><td>hemp<tr><td><a href=b>Winch | drum</a><td>steel</table>";
+    assert_eq!(linked(table), ["Ropes", "Winch \\| drum"]);
+    assert_eq!(linked("<p>See <a href=a>one<p>two</a> three"), ["one", "two"], "a link over two paragraphs");
+    assert_eq!(linked("<a href=a>one <a href=b>two</a> three</a> four"), ["one", "two"], "links contain no links");
+    assert_eq!(linked("<a href=a><h2>A card</h2>of text</a><pre><a href=b>x</a></pre>"), ["of text"]);
+    assert_eq!(linked("<a name=top>Chapter one</a><a href=x></a><a href=x> </a>"), [""; 0]);
+    assert_eq!(linked(&format!("<a href=a>never closed {}", "and on ".repeat(40))), [""; 0]);
+    assert_eq!(linked("a \u{fdd1} b \u{fdd0} c <a href=a>d</a> \u{fdd0}"), ["d"]);
+    assert_eq!(linked("<main><p>é <a href=a>東京</a></main><p><a href=b>out</a>"), ["東京"]);
+}
