@@ -291,7 +291,7 @@ steps:
     type: heavy
     resource_key: "db:{{ params.store.path }}"
     with: { depth: 3, names: ["{{ item }}", "yes"], deep: [{ a: 1 }, []] }
-    env: { PYTHONPATH: "{{ item }}", HOST: }
+    env: { DATA_PATH: "{{ item }}", HOST: }
     unit: run
     max_crashes: 5
   - name: publish

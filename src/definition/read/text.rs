@@ -7,6 +7,7 @@ use super::{
 use crate::{
     definition::{
         error::Result,
+        expression::Expression,
         shell,
         template::Template,
         templates::texts,
@@ -107,11 +108,15 @@ impl Reader<'_> {
     pub(super) fn check_env(&self, fields: &Fields<'_>, env: &Env, scope: Scope<'_>) -> Result<()> {
         let line = fields.get("env").map_or(1, |it| it.line);
         let scope = Scope { env: &[], ..scope };
-        if let Some(name) = foreign(env).into_iter().find(|it| shell::runs(it)) {
-            let message = format!(
-                "`env`: programs run the content of the variable `{name}`, so it takes no value from a template"
-            );
-            return Err(self.source.refuse(line, message, Some("use a variable of another name")));
+        for (name, template) in env.iter().filter_map(|(name, it)| Some((name, it.as_ref()?))) {
+            let Some(danger) = shell::danger(name) else { continue };
+            let mut values = template.expressions().filter(|it| shell::is_foreign(it));
+            let found = values.find(|it| !(danger == shell::Danger::Finds && matches!(it, Expression::Params(_))));
+            if let Some(value) = found {
+                let message =
+                    format!("`env`: `{{{{ {value} }}}}` is the value of the variable `{name}`, {}", danger.reason());
+                return Err(self.source.refuse(line, message, Some(danger.hint())));
+            }
         }
         let expressions = env.values().flatten().flat_map(Template::expressions);
         let checked = expressions.map(|it| scope.check(it)).collect::<std::result::Result<Vec<()>, _>>();

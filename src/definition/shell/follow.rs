@@ -9,7 +9,8 @@ use super::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Variables of every command that contain what others chose.
-const OURS: [&str; 3] = ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS"];
+const OURS: [&str; 5] =
+    ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS", "WINDLASS_GROUP_NAME", "WINDLASS_GROUP_REASONS"];
 
 /// How many readings of one word are examined, and how deeply nested texts.
 const READINGS: usize = 64;
@@ -25,6 +26,16 @@ enum Origin {
     Printed,
 }
 
+impl Origin {
+    fn is_parameter(&self) -> bool {
+        matches!(self, Origin::Value(value) if is_parameter(value))
+    }
+}
+
+fn is_parameter(value: &str) -> bool {
+    value == "params" || value.starts_with("params.")
+}
+
 /// The variables that may contain a value.
 pub(super) struct Held(BTreeMap<String, Origin>);
 
@@ -38,32 +49,38 @@ impl Held {
             held.insert(PRINTED.into(), Origin::Printed);
         }
         loop {
-            let before = held.len();
+            let mut changed = false;
             for flow in script.flows.iter() {
-                if held.contains_key(&flow.name) {
+                let known = held.get(&flow.name);
+                if known.is_some_and(|it| !it.is_parameter()) {
                     continue;
                 }
                 let content = &flow.content;
-                let through = || content.names.iter().find_map(|it| held.get(it)).cloned();
-                let named = || content.texts.iter().flat_map(|it| names_in(it)).find_map(|it| held.get(&it)).cloned();
-                let value = content.values.first().map(|it| Origin::Value(it.clone()));
-                let origin = value.or_else(through).or_else(|| if guess { named() } else { None });
-                if let Some(origin) = origin {
-                    held.insert(flow.name.clone(), origin);
+                let values = content.values.iter().map(|it| Origin::Value(it.clone()));
+                let through = content.names.iter().filter_map(|it| held.get(it)).cloned();
+                let named = content.texts.iter().filter(|_| guess).flat_map(|it| names_in(it));
+                let named = named.filter_map(|it| held.get(&it).cloned());
+                // Of several origins, one that is no parameter counts.
+                let origins: Vec<Origin> = values.chain(through).chain(named).collect();
+                let origin = origins.iter().find(|it| !it.is_parameter()).or(origins.first());
+                if let Some(origin) = origin.filter(|it| known.is_none() || !it.is_parameter()) {
+                    held.insert(flow.name.clone(), origin.clone());
+                    changed = true;
                 }
             }
-            if held.len() == before {
+            if !changed {
                 return Held(held);
             }
         }
     }
 
-    /// The value in this content, or the variable that contains one; for people.
-    pub(super) fn named(&self, content: &Content) -> Option<String> {
-        if let Some(value) = content.values.first() {
+    /// The value in this content, or the variable that contains one, for people; parameters only if they count.
+    pub(super) fn named(&self, content: &Content, without_parameters: bool) -> Option<String> {
+        if let Some(value) = content.values.iter().find(|it| !(without_parameters && is_parameter(it))) {
             return Some(format!("`{{{{ {value} }}}}`"));
         }
-        let (name, origin) = content.names.iter().find_map(|it| self.0.get_key_value(it))?;
+        let mut held = content.names.iter().filter_map(|it| self.0.get_key_value(it));
+        let (name, origin) = held.find(|it| !(without_parameters && it.1.is_parameter()))?;
         let name = match name.as_str() {
             PRINTED => return Some("the output of a program, which can be a value that it sees,".to_string()),
             "@" | READ => "an argument or a line that was read".to_string(),

@@ -1,20 +1,20 @@
 //! Other shells that a command starts. Our quoting does not protect a value inside a text that another shell parses.
 
 use super::{
-    environment::runs,
+    environment::danger,
     judge::PROGRAM,
+    options::is_runner,
     script::Script,
-    word::{Content, READ, SPOT, Word},
+    word::{Content, READ, SPOT, Word, base},
     xargs,
 };
 
-const SHELLS: &[&str] =
-    &["ash", "bash", "dash", "fish", "hush", "ksh", "ksh93", "lksh", "mksh", "oksh", "rbash", "sh", "yash", "zsh"];
+const SHELLS: &[&str] = &[
+    "ash", "bash", "csh", "dash", "elvish", "fish", "hush", "ksh", "ksh93", "lksh", "mksh", "nu", "oksh", "rbash",
+    "rc", "sh", "tcsh", "xonsh", "yash", "zsh",
+];
 /// Programs that pass the text after their option `-c` to a shell.
-const WITH_TEXT: &[&str] = &["flock", "runuser", "script", "sg", "su"];
-/// Programs that start another program with their own standard input.
-const STARTERS: &[&str] =
-    &["busybox", "chroot", "doas", "env", "nice", "nohup", "setsid", "stdbuf", "sudo", "timeout", "unshare", "xargs"];
+const WITH_TEXT: &[&str] = &["flock", "runuser", "script", "scriptlive", "sg", "su"];
 /// Options of `ssh` that take a value.
 const SSH_OPTIONS: &str = "BbcDEeFIiJLlmOopQRSWw";
 
@@ -44,7 +44,7 @@ impl Script {
                 self.run(process.content.clone(), reads(word), PROGRAM);
             }
             let is_read = operand.is_none_or(|it| it.text == "/dev/stdin") || rest.iter().any(|it| it.text == "-s");
-            if is_read && (at == 0 || STARTERS.contains(&name)) {
+            if is_read && (at == 0 || is_runner(name) || name == "ssh") {
                 self.run(Content::of(READ), reads(word), PROGRAM);
                 self.codes.push((Word { content: Content::of(READ), ..Word::expanded("\0") }, false));
             }
@@ -106,8 +106,14 @@ impl Script {
                 None => break,
             }
         }
+        let mut has_command = false;
         for word in words {
+            has_command = true;
             self.run(word.content.clone(), "in the command that `ssh` gives to a shell".to_string(), REMOTE);
+        }
+        // Then it starts a shell there.
+        if !has_command {
+            self.run(Content::of(READ), "in what a shell reads that `ssh` starts".to_string(), PROGRAM);
         }
     }
 
@@ -115,9 +121,8 @@ impl Script {
         for word in words {
             let Some((name, _)) = word.text.split_once('=') else { continue };
             self.gets(name, word.with_text());
-            if runs(name) {
-                let place = format!("as the value of `{}`, which programs run", name.replace(SPOT, "..."));
-                self.run(word.content.clone(), place, "use a variable of another name");
+            if let Some(danger) = danger(name) {
+                self.variable(danger, &name.replace(SPOT, "..."), word.content.clone());
             }
         }
         let split = words.iter().position(|it| it.text.starts_with("-S") || it.text.starts_with("--split-string"));
@@ -146,10 +151,6 @@ fn is_shell(word: &Word) -> bool {
 fn reads(shell: &Word) -> String {
     let name = if shell.is_open() { "$SHELL" } else { base(shell) };
     format!("in what `{name}` reads")
-}
-
-fn base(word: &Word) -> &str {
-    word.text.rsplit('/').next().unwrap_or_default()
 }
 
 /// The word after the options, if one of them is `-c`. A shell accepts no options after other words.

@@ -1,7 +1,7 @@
 //! Judges which commands evaluate their arguments.
 
 use super::{
-    environment::run_by_programs,
+    environment::danger_in_shell,
     prints,
     script::Script,
     word::{Content, READ, SPOT, Word, assigned, formatted, head, is_name, names_in},
@@ -252,9 +252,8 @@ impl Script {
             let words = content.texts.iter().map(|it| Word { content: content.clone(), ..Word::expanded(it) });
             self.codes.extend(words.map(|it| (it, true)));
         }
-        if run_by_programs(name) {
-            let place = format!("as the value of `{name}`, which programs run");
-            self.run(content.clone(), place, "use a variable of another name, which the command in this one reads");
+        if let Some(danger) = danger_in_shell(name) {
+            self.variable(danger, name, content.clone());
         }
         self.gets(name, content);
     }

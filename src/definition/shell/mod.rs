@@ -11,6 +11,7 @@ mod follow;
 mod frame;
 mod interpreters;
 mod judge;
+mod options;
 mod prints;
 mod programs;
 mod scan;
@@ -18,7 +19,7 @@ mod script;
 mod word;
 mod xargs;
 
-pub(super) use environment::runs;
+pub(super) use environment::{Danger, danger};
 pub(super) use word::is_foreign;
 
 use super::template::{Part, Template};
@@ -62,7 +63,7 @@ fn verdict(mut script: Script, variables: &[&str]) -> Result<(), Problem> {
     let [certain, possible] = [false, true].map(|guess| Held::new(&script, variables, guess));
     for it in &script.uses {
         let held = if it.code { &certain } else { &possible };
-        if let Some(what) = held.named(&it.content) {
+        if let Some(what) = held.named(&it.content, it.params) {
             return Err((format!("{what} is {}", it.place), it.hint));
         }
     }

@@ -5,8 +5,9 @@
 
 use super::{
     interpreters::applet,
+    options::{COMMAND, is_quoting, is_runner},
     script::Script,
-    word::{Content, READ, SPOT, Word},
+    word::{Content, READ, SPOT, Word, base},
 };
 
 /// Where a program reads code from.
@@ -24,6 +25,10 @@ struct Interpreter {
     /// The number of operands that are code.
     operands: usize,
     instead: &'static str,
+    /// Long options, with how many of the words after them are no operands.
+    skipped: &'static [(&'static str, usize)],
+    /// First operands that do not count.
+    verbs: &'static [&'static str],
     /// All code is joined into one text.
     joins: bool,
     /// Whether it reads code from standard input if none is given.
@@ -39,6 +44,8 @@ const NONE: Interpreter = Interpreter {
     operand: None,
     operands: 0,
     instead: "",
+    skipped: &[],
+    verbs: &[],
     joins: false,
     reads: false,
 };
@@ -79,7 +86,52 @@ const INTERPRETERS: &[Interpreter] = &[
     Interpreter { names: &["php*"], code: "rBRE", other: "cdfFSztT", long: &["--run"], reads: true, ..NONE },
     Interpreter { names: &["lua*"], code: "e", other: "l", reads: true, ..NONE },
     Interpreter { names: &["R", "Rscript", "gnuplot"], code: "e", reads: true, ..NONE },
-    Interpreter { names: &["julia"], code: "eE", long: &["--eval", "--print"], reads: true, ..NONE },
+    Interpreter { names: &["julia", "elixir", "iex"], code: "eE", long: &["--eval", "--print"], reads: true, ..NONE },
+    Interpreter { names: &["ghc", "runghc", "scala", "groovy", "clojure", "clj", "ocaml", "raku"], code: "e", ..NONE },
+    Interpreter { names: &["erl"], long: &["-eval", "-run", "-s"], ..NONE },
+    Interpreter { names: &["sbcl", "ecl", "clisp", "gosh"], long: &["--eval", "-eval"], reads: true, ..NONE },
+    Interpreter { names: &["guile", "racket"], code: "ce", reads: true, ..NONE },
+    Interpreter { names: &["tclsh*", "wish*", "jshell", "swipl", "m4"], reads: true, ..NONE },
+    // They read commands whatever their operands are.
+    Interpreter { names: &["ed", "lftp", "sftp", "sqlplus"], operand: Some(1), reads: true, ..NONE },
+    Interpreter { names: &["octave", "mongosh", "mongo", "lein"], long: &["--eval", "-eval"], reads: true, ..NONE },
+    Interpreter { names: &["matlab"], long: &["-batch", "-r"], ..NONE },
+    Interpreter { names: &["maxima"], long: &["--batch-string"], reads: true, ..NONE },
+    Interpreter { names: &["pwsh", "powershell"], code: "c", long: &["-Command", "-command"], reads: true, ..NONE },
+    Interpreter { names: &["osascript"], code: "e", other: "l", reads: true, ..NONE },
+    Interpreter {
+        names: &["jq", "gojq", "jaq"],
+        other: "fL",
+        operand: Some(0),
+        operands: 1,
+        instead: "f",
+        skipped: &[
+            ("--arg", 2),
+            ("--argjson", 2),
+            ("--slurpfile", 2),
+            ("--rawfile", 2),
+            ("--indent", 1),
+            ("--from-file", 1),
+        ],
+        ..NONE
+    },
+    Interpreter {
+        names: &["yq"],
+        other: "opIm",
+        operand: Some(0),
+        operands: 1,
+        verbs: &["e", "ea", "eval", "eval-all"],
+        ..NONE
+    },
+    Interpreter { names: &["duckdb"], code: "c", long: &["-cmd"], operand: Some(1), operands: 9, reads: true, ..NONE },
+    Interpreter {
+        names: &["clickhouse", "clickhouse-client", "clickhouse-local"],
+        code: "q",
+        long: &["--query"],
+        ..NONE
+    },
+    Interpreter { names: &["cqlsh"], code: "e", other: "fkup", long: &["--execute"], reads: true, ..NONE },
+    Interpreter { names: &["sqlcmd"], code: "qQ", other: "SUPdi", reads: true, ..NONE },
     Interpreter { names: &["expect"], code: "c", reads: true, ..NONE },
     Interpreter { names: &["dc"], code: "e", other: "f", long: &["--expression"], reads: true, ..NONE },
     Interpreter { names: &["vi", "vim", "nvim", "ex", "view"], code: "c+", long: &["--cmd"], ..NONE },
@@ -101,34 +153,8 @@ const INTERPRETERS: &[Interpreter] = &[
     Interpreter { names: &["watch"], other: "nq", operand: Some(0), operands: 99, instead: "x", joins: true, ..NONE },
 ];
 
-/// Options that take a command as their value, by program and, for `git`, subcommand.
-const COMMANDS: &[(&str, &[&str])] = &[
-    ("tar", &["--checkpoint-action", "--to-command", "--use-compress-program", "-I", "--info-script", "-F"]),
-    ("tar", &["--new-volume-script", "--rsh-command", "--rmt-command"]),
-    ("rsync", &["-e", "--rsh", "--rsync-path"]),
-    ("git", &["--exec", "-x", "--extcmd", "--upload-pack", "-u", "--receive-pack", "--open-files-in-pager", "-O"]),
-    ("git", &["--tree-filter", "--index-filter", "--msg-filter", "--env-filter", "--commit-filter", "--parent-filter"]),
-    ("split", &["--filter"]),
-    ("sort", &["--compress-program"]),
-    ("wget", &["--use-askpass"]),
-    ("scp", &["-S"]),
-    ("sftp", &["-S"]),
-    ("zip", &["-TT", "--unzip-command"]),
-    ("man", &["-P", "--pager"]),
-    ("gdb", &["-ex", "--eval-command", "-iex"]),
-    ("make", &["--eval"]),
-    ("gmake", &["--eval"]),
-    ("m4", &["-D", "--define"]),
-];
-/// Programs that start other programs given as arguments.
-const RUNNERS: &[&str] = &[
-    "busybox", "chroot", "doas", "docker", "env", "find", "flock", "ionice", "kubectl", "nice", "nohup", "parallel",
-    "podman", "setsid", "stdbuf", "sudo", "taskset", "time", "timeout", "unshare", "xargs",
-];
-
 const CODE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`) that the code reads from its environment \
                     (`ENVIRON[\"NAME\"]`, `$ENV{NAME}`, `os.environ[\"NAME\"]`), or as an argument of its own";
-const COMMAND: &str = "write the command out, and pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`)";
 const RECIPE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`), and use \"$$NAME\" in the recipe";
 const DASHES: &str = "write `--` before the value";
 
@@ -139,9 +165,13 @@ impl Script {
         let name = base(&words[0]).to_string();
         for (at, word) in words.iter().enumerate() {
             let Some(interpreter) = interpreter(base(word)) else { continue };
-            if at > 0 && !RUNNERS.contains(&name.as_str()) {
+            let is_run = at == 0 || is_runner(&name);
+            if !is_run && is_quoting(words, at) {
                 continue;
             }
+            // A program that is not known may start it; it may as well be a mere word, so that only options count.
+            let unknown = Interpreter { operand: None, reads: false, ..*interpreter };
+            let interpreter = if is_run { interpreter } else { &unknown };
             let (texts, is_given) = interpreter.texts(&words[at + 1..]);
             for text in &texts {
                 self.code(base(word), text);
@@ -156,6 +186,7 @@ impl Script {
             }
         }
         self.commands(&name, &words[1..]);
+        self.joined(&name, &words[1..]);
         match name.as_str() {
             "make" | "gmake" => self.made(&words[1..]),
             "parallel" => self.parallel(&words[1..]),
@@ -192,25 +223,6 @@ impl Script {
         for word in words.iter().filter(|it| it.text.starts_with(SPOT) || it.text.ends_with(SPOT)) {
             let place = "where `perl` takes a name with a `|` for a command".to_string();
             self.run(word.content.clone(), place, "let perl read the file as its standard input: `< {{ item }}`");
-        }
-    }
-
-    fn commands(&mut self, name: &str, words: &[Word]) {
-        let options = COMMANDS.iter().filter(|it| it.0 == name).flat_map(|it| it.1);
-        for option in options {
-            for (at, word) in words.iter().enumerate() {
-                let Some(rest) = word.text.strip_prefix(option) else { continue };
-                let is_short = option.len() == 2;
-                let found = match rest.strip_prefix('=') {
-                    _ if rest.is_empty() => words.get(at + 1).cloned(),
-                    Some(rest) => Some(Word { text: rest.to_string(), ..word.clone() }),
-                    None if is_short => Some(Word { text: rest.to_string(), ..word.clone() }),
-                    None => None,
-                };
-                if let Some(word) = found {
-                    self.run(word.content.clone(), format!("in a command that `{name} {option}` runs"), COMMAND);
-                }
-            }
         }
     }
 
@@ -315,6 +327,21 @@ impl Script {
         if let Some(at) = words.iter().position(|it| it.text == "foreach") {
             words[at + 1..].iter().for_each(|it| self.code("git submodule foreach", it));
         }
+        if let Some(at) = words.iter().position(|it| it.text == "config") {
+            self.git_config(&words[at + 1..]);
+        }
+    }
+
+    /// `git config alias.x VALUE`
+    fn git_config(&mut self, words: &[Word]) {
+        let mut operands = words.iter().filter(|it| !it.text.starts_with('-') && !matches!(it.text.as_str(), "set"));
+        let Some(key) = operands.next() else { return };
+        let is_data =
+            key.text.starts_with("user.") || [".url", ".name", ".email"].iter().any(|it| key.text.ends_with(it));
+        for word in operands.filter(|_| !is_data) {
+            let place = format!("in the setting `{}` of `git`, which can be a command", key.text.replace(SPOT, "..."));
+            self.run(word.content.clone(), place, COMMAND);
+        }
     }
 }
 
@@ -334,6 +361,14 @@ impl Interpreter {
                 continue;
             }
             let name = word.text.split('=').next().unwrap_or_default();
+            if let Some((_, count)) = self.skipped.iter().find(|it| it.0 == word.text) {
+                (0..*count).for_each(|_| _ = words.next());
+                instead |= name == "--from-file";
+                continue;
+            }
+            if operands == 0 && self.verbs.contains(&word.text.as_str()) {
+                continue;
+            }
             if self.long.contains(&name) {
                 instead = true;
                 match word.text.split_once('=') {
@@ -417,8 +452,4 @@ fn interpreter(name: &str) -> Option<&'static Interpreter> {
         None => *it == name,
     };
     INTERPRETERS.iter().find(|it| it.names.iter().any(is_it))
-}
-
-fn base(word: &Word) -> &str {
-    word.text.rsplit('/').next().unwrap_or_default()
 }

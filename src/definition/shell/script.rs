@@ -3,6 +3,7 @@
 //!
 //! Found by trying every builtin of dash, bash, busybox, zsh and mksh with words such as `a[$(command)]`.
 
+use super::environment::Danger;
 use super::word::{Content, READ, RETURNED, SPOT, Word, assigned, head, is_foreign, is_name, names_in};
 use crate::definition::expression::Expression;
 use std::collections::BTreeSet;
@@ -18,6 +19,8 @@ pub(super) struct Use {
     pub hint: &'static str,
     /// It is run directly, so the output of programs there is meant to be code.
     pub code: bool,
+    /// Whether a parameter may be there: who submits may choose where programs are found.
+    pub params: bool,
 }
 
 /// A variable and its contents.
@@ -218,14 +221,23 @@ impl Script {
 
     pub fn evaluated(&mut self, content: Content, place: String, hint: &'static str) {
         if !content.is_empty() {
-            self.uses.push(Use { content, place, hint, code: false });
+            self.uses.push(Use { content, place, hint, code: false, params: false });
         }
     }
 
     /// Like `evaluated`, for a place where a whole command is allowed.
     pub fn run(&mut self, content: Content, place: String, hint: &'static str) {
         if !content.is_empty() {
-            self.uses.push(Use { content, place, hint, code: true });
+            self.uses.push(Use { content, place, hint, code: true, params: false });
+        }
+    }
+
+    /// A variable of the environment that is more than data gets this content.
+    pub fn variable(&mut self, danger: Danger, name: &str, content: Content) {
+        if !content.is_empty() {
+            let place = format!("as the value of `{name}`, {}", danger.reason());
+            let params = danger == Danger::Finds;
+            self.uses.push(Use { content, place, hint: danger.hint(), code: true, params });
         }
     }
 

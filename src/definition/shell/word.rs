@@ -133,6 +133,11 @@ pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
     }
 }
 
+/// The name of a program without its directory.
+pub(super) fn base(word: &Word) -> &str {
+    word.text.rsplit('/').next().unwrap_or_default()
+}
+
 /// The text that `printf` makes from a format.
 pub(super) fn formatted(text: &str) -> String {
     ["%s", "%b", "%q", "%d"].iter().fold(text.to_string(), |text, it| text.replace(it, "\0"))

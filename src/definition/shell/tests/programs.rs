@@ -124,3 +124,166 @@ fn what_xargs_puts_into_code_and_what_busybox_starts_is_refused() {
         assert!(said.contains(place) && !said.contains('\0'), "{command}: {said}");
     }
 }
+
+#[test]
+fn a_program_that_starts_another_hides_none_of_its_code() {
+    for command in [
+        r#"sbatch --wrap="ls $N""#,
+        r#"sbatch --wrap "ls $N""#,
+        r#"srun python3 -c "x('$N')""#,
+        r#"uv run python -c "print('$N')""#,
+        r#"poetry run python -c "print('$N')""#,
+        r#"pipenv run python -c "print('$N')""#,
+        r#"conda run -n x python -c "print('$N')""#,
+        r#"npx node -e "x('$N')""#,
+        r#"systemd-run --user python3 -c "ls $N""#,
+        r#"strace python3 -c "x('$N')""#,
+        r#"perf stat python3 -c "x('$N')""#,
+        r#"mpirun -n 2 python3 -c "x('$N')""#,
+        r#"numactl -N 0 perl -e "x('$N')""#,
+        r#"some-new-tool python3 -c "x('$N')""#,
+        r#"runuser -u me -- sh -c "ls $N""#,
+        r#"find . -exec sh -c "ls $N" \;"#,
+        r#"tmux new-session "ls $N""#,
+        r#"tmux new -d {{ item }}"#,
+        r#"screen -X stuff "$N""#,
+        r#"bsub "ls $N""#,
+        r#"pdsh -w h "ls $N""#,
+        r#"adb shell ls {{ item }}"#,
+        r#"nix-shell --run "ls $N""#,
+        r#"entr -s "ls $N""#,
+        r#"xterm -e "ls $N""#,
+        r#"capsh -- -c "ls $N""#,
+        r#"tcsh -c "ls $N""#,
+        r#"echo {{ item }} | ssh host"#,
+        r#"echo {{ item }} | ssh host bash"#,
+        r#"echo {{ item }} | docker exec -i c sh"#,
+        r#"echo {{ item }} | crontab -"#,
+    ] {
+        assert!(refused(command).is_some(), "{command} was let pass");
+    }
+    for command in [
+        r#"sbatch job.sh {{ item }}; srun ./x {{ item }}; uv run x.py {{ item }}; uv run python x.py -c {{ item }}"#,
+        r#"uv run python -c 'import sys; print(sys.argv[1])' {{ item }}; conda install -y python -c https://host/{{ item }}"#,
+        r#"grep -e perl -e x{{ item }} f; echo python -c "x $N"; tmux ls; adb push {{ item }} /x; tmux kill-session -t {{ item }}"#,
+        r#"find . -name {{ item }} -exec gzip {} +; timeout 5 {{ item }} x; ssh -- {{ item }} < f; screen -ls"#,
+    ] {
+        assert_eq!(refused(command), None, "{command}");
+    }
+}
+
+#[test]
+fn a_value_as_an_option_that_takes_a_command_is_refused() {
+    for command in [
+        r#"gcc -wrapper {{ item }} a.c"#,
+        r#"gcc-12 -wrapper {{ item }} a.c"#,
+        r#"g++ -B{{ item }} a.c"#,
+        r#"clang -fplugin={{ item }} a.c"#,
+        r#"gcc -specs={{ item }} a.c"#,
+        r#"rustc -C linker={{ item }} x.rs"#,
+        r#"cargo --config {{ item }} build"#,
+        r#"go build -toolexec {{ item }}"#,
+        r#"npm --script-shell={{ item }} run x"#,
+        r#"rg --pre {{ item }} x"#,
+        r#"hg --config {{ item }} x"#,
+        r#"svn --config-option {{ item }} x"#,
+        r#"git --exec-path={{ item }} log"#,
+        r#"git config alias.x {{ item }}"#,
+        r#"git config core.pager "less $N""#,
+        r#"git clone --config {{ item }} -- a b"#,
+        r#"socat - "EXEC:$N""#,
+        r#"socat - {{ item }}"#,
+        r#"nc -e {{ item }} h 1"#,
+        r#"lftp -e "get $N" h"#,
+        r#"gcloud compute ssh h --command="ls $N""#,
+        r#"vagrant ssh -c "ls $N""#,
+        r#"ansible all -m shell -a "ls $N""#,
+        r#"wget -e {{ item }} http://h"#,
+        r#"less "+!$N" f"#,
+        r#"tar --checkpoint-action exec={{ item }} -cf a b"#,
+        r#"make SHELL={{ item }}"#,
+        r#"flock f -c "ls $N""#,
+        r#"script -c "ls $N" f"#,
+    ] {
+        assert!(refused(command).is_some(), "{command} was let pass");
+    }
+    for command in [
+        r#"gcc -c {{ item }} -o {{ out }}/x.o; gcc -Wall -I{{ item }} a.c; cargo build --manifest-path {{ item }}"#,
+        r#"git config user.name {{ item }}; git config remote.origin.url {{ item }}; go build -o {{ item }} ./x"#,
+        r#"nc -z {{ item }} 22; wget -O f -- {{ item }}; less {{ item }}; socat - TCP:h:{{ item }}; rg -- {{ item }}"#,
+    ] {
+        assert_eq!(refused(command), None, "{command}");
+    }
+}
+
+#[test]
+fn a_value_as_a_variable_by_which_programs_load_code_is_refused() {
+    for command in [
+        r#"LD_LIBRARY_PATH={{ item }} ls"#,
+        r#"LD_PRELOAD={{ params.x }} ls"#,
+        r#"PYTHONPATH={{ item }} python3 x.py"#,
+        r#"export PYTHONHOME={{ item }}; python3 x.py"#,
+        r#"export NODE_PATH="$N"; node x.js"#,
+        r#"env PERL5LIB={{ item }} perl x.pl"#,
+        r#"d={{ item }}; RUBYLIB="$d/lib" ruby x"#,
+        r#"CLASSPATH={{ item }}:x java X"#,
+        r#"PATH={{ item }}:$PATH ls"#,
+        r#"PATH={{ params.bin }}:{{ item }} ls"#,
+        r#"d={{ params.bin }}; d={{ item }}; PATH="$d" ls"#,
+        r#"CC={{ item }} make"#,
+        r#"AWS_PAGER={{ item }} aws s3 ls"#,
+        r#"GIT_CONFIG_VALUE_0="$N" git log"#,
+    ] {
+        let said = refused(command).unwrap_or_else(|| panic!("{command} was let pass"));
+        assert!(said.contains("programs run") || said.contains("look for code"), "{command}: {said}");
+    }
+    for command in [
+        r#"PATH={{ params.bin }}:$PATH ls; b={{ params.bin }}; export PATH="$b:$PATH"; LD_LIBRARY_PATH={{ params.lib }} x"#,
+        r#"PYTHONPATH={{ inputs.a.dir }}:{{ out }} python3 x.py {{ item }}; PATH=$(pwd)/bin:$PATH x; HOME={{ out }} x"#,
+        r#"DATA={{ item }} x; CC={{ params.cc }} make; GIT_DIR={{ item }} git log; LDAP_HOST={{ item }} x"#,
+    ] {
+        assert_eq!(refused(command), None, "{command}");
+    }
+}
+
+#[test]
+fn a_value_inside_of_the_code_of_less_common_languages_is_refused() {
+    for command in [
+        r#"jq '.a == "'{{ item }}'"' x"#,
+        r#"jq -r --arg a b ".x[\"$N\"]" f"#,
+        r#"yq e ".a = \"$N\"" f"#,
+        r#"duckdb a.db "select '$N'""#,
+        r#"clickhouse-client --query "select '$N'""#,
+        r#"mongosh --eval "x('$N')""#,
+        r#"octave --eval "x('$N')""#,
+        r#"matlab -batch "x('$N')""#,
+        r#"groovy -e "x '$N'""#,
+        r#"elixir -e "x $N""#,
+        r#"erl -eval "x $N""#,
+        r#"sbcl --eval "(x $N)""#,
+        r#"guile -c "(x $N)""#,
+        r#"deno eval "x('$N')""#,
+        r#"pwsh -Command "x $N""#,
+        r#"osascript -e "do $N""#,
+        r#"tclsh <<< "puts $N""#,
+        r#"ed -s f <<< "$N""#,
+        r#"redis-cli eval "return '$N'" 0"#,
+    ] {
+        assert!(refused(command).is_some(), "{command} was let pass");
+    }
+    for command in [
+        r#"jq -r .a {{ item }}; jq --arg x "a$N" '.[$x]' f; jq -n --argjson a 1 --arg b {{ item }} '{a: $a}'; jq {{ item }} f"#,
+        r#"jq -f x.jq {{ item }}; yq -i .a {{ item }}; yq '.a' x-{{ item }}; duckdb {{ item }} 'select 1'; redis-cli get {{ item }}"#,
+        r#"octave x.m {{ item }}; groovy x.groovy {{ item }}; deno run x.ts {{ item }}; tclsh x.tcl {{ item }}; pwsh x.ps1 {{ item }}"#,
+    ] {
+        assert_eq!(refused(command), None, "{command}");
+    }
+}
+
+#[test]
+fn what_a_hook_hears_of_its_group_is_a_value() {
+    for command in [r#"eval "$WINDLASS_GROUP_REASONS""#, r#"sh -c "logger $WINDLASS_GROUP_NAME""#] {
+        assert!(refused(command).is_some(), "{command} was let pass");
+    }
+    assert_eq!(refused(r#"logger "$WINDLASS_GROUP_REASONS" "$WINDLASS_GROUP_STATUS""#), None);
+}
