@@ -118,7 +118,7 @@ fn open_store(settings: &Settings) -> Result<Store> {
     };
     let home = settings.home.clone();
     let issued = IssuedNumbers::new(move |engine, databases| {
-        [engine::numbers_in(&home), newest_runs(&home, engine, databases)].concat()
+        [engine::numbers_in(&home, engine), newest_runs(&home, engine, databases)].concat()
     });
     let path = settings.home.join(DATABASE);
     let fair_after = settings.fair_after;

@@ -8,6 +8,7 @@ use super::{
     hooks,
     needs::{Needs, check_needs},
     notify::Notify,
+    numbers,
     pools::Pool,
     retention, schedules,
     state::{WorkerOptions, WorkerState},
@@ -101,6 +102,7 @@ impl Worker {
                 worker.spawn(&worker.consumers, name, move |state| consumer::run(&state, number))?;
             }
         }
+        numbers::note(&worker.state.engine);
         Ok(worker)
     }
 
@@ -190,6 +192,7 @@ impl Worker {
             // If the row can't be removed now, it is reaped later, because the liveness lock is free.
             let gone = engine.store.write(move |tx| store::worker::leave(tx, id));
             line.leave();
+            numbers::note(engine);
             if matches!(gone, Ok(false)) {
                 // Something could not be settled. Its steps must not stay with a worker that no longer exists.
                 let _ = watcher::reap(engine, id, Death::Died);

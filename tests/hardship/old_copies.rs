@@ -82,10 +82,32 @@ fn an_old_copy_of_the_engine_database_is_reported_and_gives_out_no_run_twice() {
         place.ok(&["doctor"]);
         // For the next round, the document is as the third run left it.
         fs::remove_dir_all(place.home().join("vectors")).unwrap();
+        fs::remove_file(place.home().join("workers/issued")).unwrap();
         put_back(&place, &old);
         say(&place, "second");
         say(&place, "third");
     }
+}
+
+#[test]
+fn an_old_copy_is_noticed_in_a_home_that_only_ran_commands() {
+    let place = Place::new();
+    let run = || place.ok(&["run", "--each", "true", "--items", "a"]);
+    run();
+    let old = place.path().join("old.db");
+    let db = rusqlite::Connection::open(place.database()).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(db);
+    fs::copy(place.database(), &old).unwrap();
+    run();
+    place.ok(&["doctor"]);
+    put_back(&place, &old);
+    let told = place.run(&["doctor"]);
+    assert!(told.code == 1 && told.out.contains("run 2 is in") && told.out.contains("workers/issued"), "{told:?}");
+    assert!(counter(&place, 3) >= 2 && counter(&place, 1) > 1 << 42, "no number is given out twice");
+    fs::remove_dir_all(place.home().join("damaged")).unwrap();
+    run();
+    place.ok(&["doctor"]);
 }
 
 #[test]

@@ -24,9 +24,9 @@ pub enum Numbered {
 }
 
 impl Numbered {
-    const ALL: [Numbered; 4] = [Numbered::Run, Numbered::Step, Numbered::Token, Numbered::Worker];
+    pub const ALL: [Numbered; 4] = [Numbered::Run, Numbered::Step, Numbered::Token, Numbered::Worker];
 
-    pub(in crate::store) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Numbered::Token => "lease token",
             Numbered::Run => "run",
@@ -45,6 +45,24 @@ impl Numbered {
         };
         Ok(tx.row("SELECT value FROM counter WHERE id = ?1", [counter], |row| row.get(0))?.unwrap_or(0))
     }
+}
+
+/// The last numbers that the database has issued, and the engine that they are numbers of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    pub engine: String,
+    pub numbers: Vec<(Numbered, i64)>,
+}
+
+/// Reads five rows.
+pub fn issued(tx: &ReadTx) -> Result<Issued> {
+    let numbers = Numbered::ALL.into_iter().map(|it| Ok((it, it.counted(tx)?))).collect::<Result<_>>()?;
+    Ok(Issued { engine: engine(tx)?, numbers })
+}
+
+fn engine(tx: &ReadTx) -> Result<String> {
+    let engine: Option<String> = tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?;
+    engine.ok_or_else(|| Error::not_found("the engine's row"))
 }
 
 /// A number found outside the database, and the place where it was found, for people.
@@ -69,8 +87,7 @@ impl IssuedNumbers {
     /// Returns the counters that are lower than the numbers found.
     pub(in crate::store) fn behind(&self, conn: &Connection) -> Result<Vec<Behind>> {
         let tx = ReadTx::new(conn);
-        let engine: Option<String> = tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?;
-        let engine = engine.ok_or_else(|| Error::not_found("the engine's row"))?;
+        let engine = engine(&tx)?;
         // Jumps from one path to the next in the index, since there are few paths and many documents.
         let databases = tx.rows(
             "WITH RECURSIVE known(path) AS (
