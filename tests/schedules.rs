@@ -43,8 +43,12 @@ fn clock() -> Arc<MovableClock> {
 }
 
 fn add(engine: &Engine, text: &str) -> bool {
+    engine.add_schedule(&scheduled(engine, text)).unwrap()
+}
+
+fn scheduled(engine: &Engine, text: &str) -> ScheduledWorkflow {
     let file = parse_file(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
-    let new = ScheduledWorkflow {
+    ScheduledWorkflow {
         name: file.definition.id.clone(),
         trigger: file.trigger().expect("it has a schedule"),
         definition: file.definition,
@@ -54,8 +58,7 @@ fn add(engine: &Engine, text: &str) -> bool {
         file: "t.yaml".into(),
         priority: 0,
         weight: 1,
-    };
-    engine.add_schedule(&new).unwrap()
+    }
 }
 
 fn row(engine: &Engine, name: &str) -> schedule::ScheduleRow {
@@ -233,6 +236,27 @@ fn a_worker_fires_a_schedule_when_its_time_comes_and_runs_what_it_starts() {
     assert_eq!(std::fs::read_to_string(dir.path().join("ran")).unwrap(), "y\n");
     let shown = view::show_schedule(&engine, "tick").unwrap();
     assert_eq!((shown.upcoming.len(), shown.firings[0].status), (5, Some(Status::Completed)));
+    worker.stop(Millis::seconds(5));
+}
+
+#[test]
+fn an_item_command_gets_the_parameters_of_its_schedule_each_as_one_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = open(dir.path(), &clock);
+    let text = "id: found\nschedule: { every: 1h }\nitems_from: { command: \"printf '%s\\n' {{ params.what }}\" }\nsteps: [{ name: a, run: 'echo {{ item }} >> ran' }]\n";
+    let mut new = scheduled(&engine, text);
+    let refused = engine.add_schedule(&new).unwrap_err().to_string();
+    assert!(refused.contains("params.what"), "a parameter is missing: {refused}");
+    new.params = serde_json::json!({"what": "a b; touch no"});
+    engine.add_schedule(&new).unwrap();
+    let worker = plant::worker(&engine, 1);
+    clock.advance(Millis(HOUR as u64));
+    let started = || noted(&engine, "found").into_iter().find(|it| it.state != FiringState::Collecting);
+    let firing = eventually("it starts", started);
+    assert_eq!(plant::wait(&engine, &worker, firing.group.unwrap()), Status::Completed);
+    assert_eq!(std::fs::read_to_string(dir.path().join("ran")).unwrap(), "a b; touch no\n");
+    assert!(!dir.path().join("no").exists());
     worker.stop(Millis::seconds(5));
 }
 

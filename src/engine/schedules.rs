@@ -121,7 +121,7 @@ impl Engine {
             return Err(Error::refused(what, Some(hint)));
         }
         if let Some(ItemsFrom::Command(command)) = &new.items_from {
-            collector(&new.name, command)?;
+            collector(&new.name, command)?.check_parameters(&new.params)?;
         }
         let now = self.store.now();
         let (due, directory) = match &new.trigger {
@@ -301,6 +301,7 @@ impl Engine {
             key: Some(format!("{}#items", key(row, instant))),
             priority: row.priority,
             weight: row.weight,
+            params: serde_json::from_str(&row.params).map_err(unreadable)?,
             ..Submission::new(collector(&row.name, command)?, vec![String::new()])
         };
         let group = match self.submit(submission) {
