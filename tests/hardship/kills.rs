@@ -103,6 +103,37 @@ fn a_command_under_a_held_key_dies_with_the_process_that_holds_it() {
 }
 
 #[test]
+fn a_key_is_free_at_once_after_its_holder_was_killed() {
+    let place = Place::new();
+    let holder = place.start(&["locks", "hold", "printer", "--", "sh", "-c", "echo $$ > pid; exec sleep 600"]);
+    place.wait_for_file("pid");
+    holder.signal("KILL");
+    let pid = fs::read_to_string(place.path().join("pid")).unwrap();
+    eventually("the command is gone", || !Path::new("/proc").join(pid.trim()).join("fd").exists());
+    place.ok(&["locks", "hold", "printer", "--max-wait", "0s", "--", "true"]);
+    place.assert_sound();
+}
+
+#[test]
+fn what_a_command_left_running_dies_with_the_guard_that_held_the_key_for_it() {
+    let place = Place::new();
+    let rest = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done; echo $$ >> pids; exec sleep 600";
+    place.write("rest.sh", rest);
+    let script = "setsid sh rest.sh & sh rest.sh & echo $PPID > guard; wait";
+    let holder = place.start(&["locks", "hold", "printer", "--", "sh", "-c", script]);
+    let read = |name: &str| fs::read_to_string(place.path().join(name)).unwrap_or_default();
+    eventually("both processes run", || read("pids").lines().count() == 2 && !read("guard").is_empty());
+    let guard: i32 = read("guard").trim().parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(guard).unwrap(), rustix::process::Signal::KILL)
+        .unwrap();
+    assert_eq!(holder.end(Duration::from_secs(60)).code, 128 + libc::SIGKILL);
+    for pid in read("pids").lines() {
+        assert!(!Path::new("/proc").join(pid).join("fd").exists(), "process {pid} lives on under a free key");
+    }
+    place.ok(&["locks", "hold", "printer", "--max-wait", "0s", "--", "true"]);
+}
+
+#[test]
 fn a_key_is_held_until_the_last_process_of_its_command_has_ended() {
     let place = Place::new();
     let rest = "echo $$ >> pids; until [ -e go ]; do sleep 0.05; done";
