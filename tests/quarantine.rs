@@ -57,6 +57,10 @@ fn a_step_that_crashes_three_times_is_quarantined_and_everything_else_goes_on() 
     assert_eq!(outcomes, ["interrupted", "crashed", "crashed", "crashed"]);
     let last = blast.attempts_all.last().unwrap().detail.clone().unwrap();
     assert!(last["reason"].as_str().unwrap().starts_with("quarantined: crashed 3 times"), "{last}");
+    for command in [["why", "s1"], ["show", "s1"]] {
+        let said = String::from_utf8(windlass(dir.path(), &command).stdout).unwrap();
+        assert!(said.contains("quarantined: crashed 3 times (last: killed by SIGABRT)"), "{command:?}: {said}");
+    }
     assert_eq!(last["certificate"]["exit"], serde_json::json!({"signal": libc::SIGABRT}), "{last}");
     let events = store.read(|tx| event::after(tx, event::Cursor::default(), 10_000)).unwrap();
     let ends = events.iter().filter(|(_, it)| it.kind == windlass::model::EventKind::GroupEnd).count();

@@ -5,7 +5,8 @@ use super::{
     output::Output,
 };
 use crate::{
-    assembly, embed,
+    assembly::{self, DATABASE},
+    embed,
     engine::Engine,
     model::Timestamp,
     observe::{self, NoMetrics},
@@ -173,7 +174,8 @@ impl Context {
 
     /// Reading always works and shows the last commit. Reports if other processes can't write.
     pub fn say_who_writes(&self) {
-        if let Some(held) = self.engine.get().and_then(view::writer_held) {
+        let database = self.settings.get().map(|it| it.home.join(DATABASE));
+        if let Some(held) = database.and_then(|it| view::writer_held_at(&it)) {
             self.output.warn(held.text);
         }
     }

@@ -197,7 +197,7 @@ impl Command {
     /// `status` reports such problems itself.
     fn only_reads(&self) -> bool {
         use Command::*;
-        matches!(self, Workers | List(_) | Show(_) | Why(_) | Logs(_) | Events(_))
+        matches!(self, Workers | List(_) | Show(_) | Why(_) | Logs(_) | Events(_) | Export(_) | Search(_) | Doctor(_))
     }
 
     fn run(self, cx: &Context) -> Result<()> {

@@ -108,7 +108,9 @@ fn after_crash(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Tim
         return Verdict::RetryAt(now + wait(crashes, &policy.backoff, chance));
     }
     let times = if crashes == 1 { "once".to_string() } else { format!("{crashes} times") };
-    Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {outcome})") }
+    let last = outcome.to_string();
+    let last = last.strip_prefix("crashed: ").unwrap_or(&last);
+    Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {last})") }
 }
 
 /// A shortage is not the step's fault. Only lost work is limited, because its output may never fit.

@@ -130,6 +130,8 @@ fn at_once(place: &Place, arguments: &[&str]) -> String {
 fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_waiting() {
     let place = Place::new();
     place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    place.write("docs/rope.md", "A rope holds a load.");
+    place.ok(&["ingest", "docs"]);
     place.ok(&["submit", "noop.yaml", "--items", "x"]);
     let stranger = rusqlite::Connection::open(place.database()).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -138,7 +140,19 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
     let room = place.home().join("engine.write.lock");
     eventually("the worker waits", || process_stat::who_holds_lock(&room) == Some(worker.id()));
     let named = format!("process {} ", std::process::id());
-    for command in ["status", "list groups", "list steps", "list workers", "show g1", "show s1", "why s1", "events"] {
+    for command in [
+        "status",
+        "list groups",
+        "list steps",
+        "list workers",
+        "show g1",
+        "show s1",
+        "why s1",
+        "events",
+        "export g1",
+        "doctor",
+        "search rope",
+    ] {
         let words: Vec<&str> = command.split(' ').collect();
         let said = at_once(&place, &words);
         assert!(said.contains(&named), "`{command}` does not name who holds the writer: {said}");

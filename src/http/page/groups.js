@@ -103,8 +103,10 @@ function reasons(why, id, link) {
       "li",
       { "data-key": it.facts.step.id },
       h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`),
+      h("span", { class: "dim" }, ` ${it.facts.step.name}`),
       it.alike > 0 ? others(it) : null,
-      h("span", { class: "dim" }, ` ${it.facts.step.name} `),
+      // A step can have the name `get`, and its reason begins with `it`.
+      ": ",
       // One command for all of them.
       it.reasons.map((one) => advice(it.alike && one.command?.startsWith("windlass retry r") ? { ...one, command: `windlass retry g${id}` } : one)),
     ),

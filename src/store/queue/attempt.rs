@@ -246,11 +246,15 @@ pub(in crate::store) fn keep_success(tx: &WriteTx, step: StepId, remark: &str) -
     Ok(())
 }
 
-/// The outcome of an attempt in words: for `{"outcome": {"outcome": "failed", "message": ..}, ..}`, the message.
+/// The outcome of an attempt in words: for `{"outcome": {"outcome": "failed", "message": ..}, ..}`, the message; for the crash
+/// that quarantined its step, that it did.
 pub fn reason(detail: &str) -> Option<String> {
     let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
     let outcome = detail.get("outcome")?;
     match serde_json::from_value::<Outcome>(outcome.clone()) {
+        Ok(outcome @ Outcome::Crashed { .. }) => {
+            Some(detail["reason"].as_str().map_or_else(|| outcome.to_string(), str::to_string))
+        }
         Ok(outcome) => Some(outcome.to_string()),
         Err(_) => Some(outcome.get("message").or(outcome.get("reason"))?.as_str()?.to_string()),
     }
