@@ -327,8 +327,14 @@ impl Script {
         if let Some(at) = words.iter().position(|it| it.text == "foreach") {
             words[at + 1..].iter().for_each(|it| self.code("git submodule foreach", it));
         }
-        if let Some(at) = words.iter().position(|it| it.text == "config") {
-            self.git_config(&words[at + 1..]);
+        let mut rest = words;
+        while let [first, behind @ ..] = rest {
+            rest = match first.text.as_str() {
+                "-C" | "-c" | "--git-dir" | "--work-tree" => behind.get(1..).unwrap_or_default(),
+                text if text.starts_with('-') => behind,
+                "config" => return self.git_config(behind),
+                _ => return,
+            };
         }
     }
 

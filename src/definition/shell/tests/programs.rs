@@ -190,6 +190,7 @@ fn a_value_as_an_option_that_takes_a_command_is_refused() {
         r#"git --exec-path={{ item }} log"#,
         r#"git config alias.x {{ item }}"#,
         r#"git config core.pager "less $N""#,
+        r#"git -C x -c user.name=y config --global core.editor {{ item }}"#,
         r#"git clone --config {{ item }} -- a b"#,
         r#"socat - "EXEC:$N""#,
         r#"socat - {{ item }}"#,
@@ -210,6 +211,7 @@ fn a_value_as_an_option_that_takes_a_command_is_refused() {
     for command in [
         r#"gcc -c {{ item }} -o {{ out }}/x.o; gcc -Wall -I{{ item }} a.c; cargo build --manifest-path {{ item }}"#,
         r#"git config user.name {{ item }}; git config remote.origin.url {{ item }}; go build -o {{ item }} ./x"#,
+        r#"git -C {{ item }} config user.email {{ item }}; git add config {{ item }}; git log -- config {{ item }}"#,
         r#"nc -z {{ item }} 22; wget -O f -- {{ item }}; less {{ item }}; socat - TCP:h:{{ item }}; rg -- {{ item }}"#,
     ] {
         assert_eq!(refused(command), None, "{command}");
