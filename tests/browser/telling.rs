@@ -195,6 +195,8 @@ fn the_link_to_more_failures_leads_to_them() {
     wait_for_group(&web, group);
     browser.open(&web.url("/#/g1"));
     browser.shows("and 29 more");
+    let first = "/^s\\d+ part-20 and 29 more:\\s+it failed/.test(document.querySelector('.why li').innerText)";
+    browser.until("the step is named before the others are counted", first);
     let alike = "[...document.querySelectorAll('.why li')].map(it => it.querySelectorAll('a').length)";
     assert_eq!(browser.eval(alike), json!([2]), "what is equal is told once, with a link to the others");
     let reasons = "[...document.querySelectorAll('main table')].some(it => it.innerText.includes('exit code 3'))";
