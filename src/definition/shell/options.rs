@@ -10,8 +10,8 @@ pub(super) const COMMAND: &str =
     "write the command out, and pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`)";
 const JOINED: &str = "write the command as a text of its own, which reads the value from its input or from a file";
 
-/// Options of which the value is a command, code, or a file of code that is loaded. A name that ends with `*` stands for
-/// all that begin so and go on with digits.
+/// Options of which the value is a command, code, or a file of code that is loaded. A name that ends with `*` matches
+/// names with this prefix and digits behind it.
 const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["tar"], &["--checkpoint-action", "--to-command", "--use-compress-program", "-I", "--info-script", "-F"]),
     (&["tar", "cpio", "mt"], &["--new-volume-script", "--rsh-command", "--rmt-command"]),
