@@ -3,6 +3,7 @@
 mod support {
     pub mod binary;
     pub mod plant;
+    pub mod web;
 }
 
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{binary::Windlass, plant};
+use support::{binary::Windlass, plant, web::Web};
 use windlass::{
     decide::schedule::{CatchUp, Rule, delay, firings},
     definition::{
@@ -356,6 +357,29 @@ fn a_paused_schedule_fires_nothing_and_catches_nothing_up_when_it_is_resumed() {
     assert_eq!(groups(&engine), 7, "the last of them had fired");
     engine.remove_schedule("s").unwrap();
     assert!(engine.store().read(|tx| schedule::get(tx, "s")).is_err());
+}
+
+#[test]
+fn a_schedule_that_failed_is_in_status_health_and_events_until_it_starts_again() {
+    let web = Web::start();
+    let file = web.home().join("nightly.yaml");
+    std::fs::write(
+        &file,
+        "id: nightly\nschedule: { every: 24h }\nitems_from: { file: list.txt }\nsteps: [{ name: a, run: 'echo {{ item }}' }]\n",
+    )
+    .unwrap();
+    web.windlass(&["schedule", "add", file.to_str().unwrap()]).ends(0);
+    let health = || web.get("/health").json()["status"].as_str().unwrap().to_string();
+    eventually("it is well", || (health() == "ok").then_some(()));
+    web.windlass(&["schedule", "run", "nightly"]).run();
+    eventually("it is degraded", || (health() == "degraded").then_some(()));
+    let status = web.windlass(&["status"]).run();
+    assert!(status.out.contains("nightly") && status.out.contains("list.txt"), "{}", status.out);
+    let events = web.windlass(&["events", "--json"]).ends(0).out;
+    assert!(events.to_lowercase().contains("schedule_missed"), "{events}");
+    std::fs::write(web.home().join("list.txt"), "one\n").unwrap();
+    web.windlass(&["schedule", "run", "nightly"]).ends(0);
+    eventually("it is well again", || (health() == "ok").then_some(()));
 }
 
 /// A group of this key that a process of an earlier boot left half submitted.

@@ -87,6 +87,8 @@ fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
         Request::Claim(claim) => Box::new(claim::claim(tx, claim)?),
         Request::Settle(settle) => {
             let held = settle::settle(tx, settle.lease, &settle.settlement)?;
+            // No claim takes a step of a group that its parent has just given up.
+            cancel::below(tx)?;
             let next = settle.then.as_ref().map_or(Ok(Vec::new()), |claim| claim::claim(tx, claim))?;
             Box::new(Settled { held, next })
         }
