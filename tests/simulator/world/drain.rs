@@ -62,6 +62,8 @@ impl World {
             let now = self.book.now().0;
             self.pass((latest - now).max(0) + 10_000, false);
             let moved = self.model.tick(self.book.now().0, self.book.clock.monotonic().0);
+            // What is over by now ends groups at the end of a transaction, not within that of the claim.
+            self.write(|_| Ok(())).unwrap();
             let cancels = self.finish_cancels();
             let before = self.leases.len();
             let waiting = self.model.waiting();
