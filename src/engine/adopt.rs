@@ -16,7 +16,8 @@ impl Engine {
 
     /// The same, including its hooks and the groups that its steps started.
     fn adopt_into(&self, group: GroupId, scope: GroupId) -> Result<()> {
-        for (id, scope) in [(group, scope), (group.hooks(), group.hooks())] {
+        let of_hooks = if group == scope { group.hooks() } else { scope };
+        for (id, scope) in [(group, scope), (group.hooks(), of_hooks)] {
             let mut after = RunId(0);
             while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, id, scope, after, RUNS))? {
                 after = last;

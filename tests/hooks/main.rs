@@ -315,6 +315,30 @@ fn hooks_of_a_group_below_run_after_a_cancel_from_above_and_hold_back_a_prune_un
 }
 
 #[test]
+fn a_run_alone_runs_the_hooks_of_the_groups_that_its_steps_started_also_after_a_kill() {
+    let place = Place::new();
+    place.write("above.yaml", &ABOVE.replace("until test -e go; do sleep 0.02; done", "true"));
+    let told = || {
+        let text = fs::read_to_string(place.path().join("told")).unwrap_or_default();
+        let mut lines: Vec<String> = text.lines().map(String::from).collect();
+        lines.sort();
+        lines
+    };
+    place.write("end", "");
+    place.ok(&["run", "above.yaml", "--items", "x"]);
+    assert_eq!(told(), ["group_end g1 COMPLETED", "group_end g2 COMPLETED"]);
+    fs::remove_file(place.path().join("end")).unwrap();
+    fs::remove_file(place.path().join("1.begun")).unwrap();
+    let mut run = place.start(&["run", "above.yaml", "--items", "x"]);
+    place.wait_for_file("1.begun");
+    run.kill().unwrap();
+    place.write("end", "");
+    place.ok(&["run", "--resume", "g3"]);
+    assert_eq!(told()[2..], ["group_end g3 COMPLETED", "group_end g4 COMPLETED"]);
+    place.assert_sound();
+}
+
+#[test]
 fn a_hook_of_a_built_in_kind_ends_at_its_timeout_and_its_templates_are_rendered() {
     let shop = Shop::new();
     let slow = "uses: windlass/sleep, with: { for: 600s }, timeout: 100ms, retries: 0";

@@ -29,7 +29,10 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
             |row| row.get::<bool>(0),
         )?,
         Scope::Group(group) => tx.row(
-            "SELECT 1 FROM run_group WHERE id IN (?1, ?2) AND ended IS NULL LIMIT 1",
+            "SELECT 1 FROM run_group WHERE id IN (?1, ?2) AND ended IS NULL
+             UNION ALL
+             SELECT 1 FROM run_group h JOIN child_group c ON c.group_id = -h.id JOIN step s ON s.id = c.step_id
+              WHERE h.id < 0 AND h.ended IS NULL AND s.scope = ?1 LIMIT 1",
             params![group.0, group.hooks().0],
             |_| Ok(true),
         )?,

@@ -187,7 +187,10 @@ fn open(tx: &WriteTx, owner: GroupId, definition: DefinitionId) -> Result<(i64, 
     if owner == GroupId::NONE {
         return Ok((0, 0));
     }
-    let place = "SELECT d.priority, -g.scope FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1";
+    // The hooks of a group that a step started are run by whoever runs that step.
+    let place = "SELECT d.priority, coalesce((SELECT s.scope FROM child_group c JOIN step s ON s.id = c.step_id
+                                               WHERE c.group_id = g.id), -g.scope)
+                   FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1";
     tx.row(place, [owner.0], |row| Ok((row.get(0)?, row.get(1)?)))?.ok_or_else(|| Error::not_found(owner))
 }
 
