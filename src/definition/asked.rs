@@ -33,6 +33,17 @@ impl StepDefinition {
         Ok(expressions.any(|it| matches!(it, Expression::InputDir(name) if name == step)))
     }
 
+    /// The parameters without which its condition, its list or its time can't be evaluated.
+    fn parameters_of_formulas(&self) -> Vec<String> {
+        let mut asked: Vec<String> = self.when.iter().flat_map(Condition::parameters).collect();
+        match &self.action {
+            Action::Children(children) => asked.extend(children.each.iter().flat_map(|it| it.parameters())),
+            Action::Wait(Wait::Until(Time::Formula(formula))) => asked.extend(formula.parameters()),
+            _ => {}
+        }
+        asked
+    }
+
     pub(super) fn templates(&self) -> Result<Vec<Template>> {
         let mut found = action_templates(&self.action, &self.env, &self.with)?;
         found.extend(self.resource_key.clone());
@@ -47,18 +58,12 @@ impl Definition {
     pub fn check_parameters(&self, params: &serde_json::Value) -> Result<()> {
         let values = Values { params: Some(std::borrow::Cow::Borrowed(params)), ..Values::default() };
         for step in &self.steps {
-            let each = match &step.action {
-                Action::Children(children) => {
-                    children.workflow.check_parameters(&with_parameters(params, &step.with))?;
-                    children.each.as_ref()
-                }
-                _ => None,
-            };
-            let mut asked =
-                step.when.iter().flat_map(Condition::parameters).chain(each.iter().flat_map(|it| it.parameters()));
-            if let Some(name) = asked.find(|it| params.get(it).is_none()) {
+            if let Action::Children(children) = &step.action {
+                children.workflow.check_parameters(&with_parameters(params, &step.with))?;
+            }
+            if let Some(name) = step.parameters_of_formulas().into_iter().find(|it| params.get(it).is_none()) {
                 let hint = format!(
-                    "the condition or list of step `{}` needs it: set it with `--param`, or ask `has(params.{name})` first",
+                    "the condition, list or time of step `{}` needs it: set it with `--param`, or ask `has(params.{name})` first",
                     step.name
                 );
                 let key = format!("params.{name}");
@@ -81,12 +86,18 @@ impl Definition {
 
     /// The parameters that its templates and conditions read, in alphabetical order.
     pub fn parameters(&self) -> Result<Vec<String>> {
-        let mut found: BTreeSet<String> = self
-            .steps
-            .iter()
-            .flat_map(|it| it.when.iter().flat_map(Condition::parameters))
-            .map(|it| it.to_string())
-            .collect();
+        let mut found = BTreeSet::new();
+        for step in &self.steps {
+            found.extend(step.parameters_of_formulas());
+            if let Action::Children(children) = &step.action {
+                let own = step.with.as_object();
+                let inner = children.workflow.parameters()?.into_iter();
+                found.extend(inner.filter(|it| own.is_none_or(|own| !own.contains_key(it))));
+            }
+        }
+        if let Some(collect) = &self.collect {
+            found.extend(collect.parameters()?);
+        }
         for (_, template) in self.templates()? {
             found.extend(template.expressions().filter_map(|it| match it {
                 Expression::Params(path) => path.first().cloned(),

@@ -79,6 +79,11 @@ fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) 
     Reason { code, text: text.into(), command }
 }
 
+/// A run below another can't be retried alone.
+fn retry(why: &Why) -> String {
+    why.above.map_or_else(|| format!("windlass retry {}", why.run), |step| format!("windlass retry {step}"))
+}
+
 /// Every reason that applies, the most important first. Never empty.
 pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
     let step = &why.step;
@@ -90,7 +95,7 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
             vec![reason("completed", format!("it {how}{when}"), None)]
         }
         Status::Failed => {
-            let retry = Some(format!("windlass retry {}", why.run));
+            let retry = Some(retry(why));
             let failed = reason("failed", format!("it failed after {}: {error}", attempts(step.attempts)), retry);
             let runs = why.children.as_ref().filter(|it| it.group.failed > 0);
             let runs = runs
@@ -103,7 +108,7 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
                 Some(need) => format!("it was cancelled because {} ({}) failed", need.step, need.name),
                 None => "it was cancelled".to_string(),
             };
-            vec![reason("cancelled", text, Some(format!("windlass retry {}", why.run)))]
+            vec![reason("cancelled", text, Some(retry(why)))]
         }
         Status::Skipped => vec![reason("skipped", skipped(why), None)],
         Status::Running => vec![running(why, seen)].into_iter().chain(database_locked(seen)).collect(),
@@ -359,6 +364,7 @@ mod tests {
             key: None,
             waits: None,
             lacks: None,
+            above: None,
             children: None,
             full: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
@@ -455,6 +461,8 @@ mod tests {
         let found = reasons(&why, &NOW);
         assert_eq!(found[0].text, "it failed after 3 attempts: exit code 7");
         assert_eq!(found[0].command.as_deref(), Some("windlass retry r34"));
+        why.above = Some(StepId(5));
+        assert_eq!(reasons(&why, &NOW)[0].command.as_deref(), Some("windlass retry s5"));
     }
 
     /// The codes in this file are exactly those that docs/json.md promises.

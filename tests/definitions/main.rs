@@ -74,6 +74,33 @@ fn an_argument_list_needs_no_shell() {
     }
 }
 
+#[test]
+fn each_parameter_that_a_workflow_reads_is_known_and_asked_for_at_the_submit() {
+    let with = |steps: &str| {
+        let text = format!("id: a\nsteps:\n{steps}\n");
+        windlass::definition::parse(&text, "a.yaml", &Default::default()).unwrap()
+    };
+    for steps in [
+        "- { name: s, run: 'echo {{ params.p }}' }",
+        "- { name: s, run: a, when: 'params.p == 1' }",
+        "- { name: s, wait_until: params.p }",
+        "- { name: s, wait_until: '{{ params.p }}' }",
+        "- { name: s, for_each: params.p, workflow: { id: b, steps: [{ name: t, run: a }] } }",
+        "- { name: s, workflow: { id: b, steps: [{ name: t, run: 'echo {{ params.p }}' }] } }",
+        "- { name: s, workflow: { id: b, steps: [{ name: t, wait_until: params.p }] }, with: { q: 1 } }",
+        "- { name: s, run: a }\ncollect: [{ name: t, run: 'echo {{ params.p }}' }]",
+    ] {
+        let definition = with(steps);
+        assert_eq!(definition.parameters().unwrap(), ["p"], "{steps}");
+        let refused = definition.check_parameters(&json!({ "q": 1 })).unwrap_err().to_string();
+        assert!(refused.contains("params.p"), "{steps}: {refused}");
+        definition.check_parameters(&json!({ "p": [1] })).unwrap();
+    }
+    let given = "- { name: s, workflow: { id: b, steps: [{ name: t, wait_until: params.p }] }, with: { p: 1 } }";
+    assert_eq!(with(given).parameters().unwrap(), Vec::<String>::new());
+    with(given).check_parameters(&json!({})).unwrap();
+}
+
 /// Prints PWNED if it is executed, not if it is only printed. It contains no quotes, so our quotes can't disarm it by
 /// accident.
 const SHOUT: &str = "printf PW%s NED >&2";

@@ -6,11 +6,12 @@ use super::ahead::{self, Ahead};
 use super::below::{self, Children};
 use super::resource::{self, Lacks};
 use super::step::{StepNeed, StepRow, find, needs};
-use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
+use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_DELAYED, STEP_RECOMPUTE};
 use crate::{
     model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, TypeId, WorkerId},
     store::{
         attempt::{self, Skip},
+        child_group,
         error::{Error, Result},
         params::params,
         ready,
@@ -89,6 +90,9 @@ pub struct Why {
     pub skipped: Option<Skip>,
     /// Whether a cancel was requested while it was running.
     pub cancel_asked: bool,
+    /// The step to retry instead of the run: the highest one whose runs it belongs to.
+    #[serde(skip)]
+    pub above: Option<StepId>,
 }
 
 impl KeyFacts {
@@ -100,7 +104,7 @@ impl KeyFacts {
 pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     let step = find(tx, id)?;
     let found = tx.row(
-        formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
+        formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN {STEP_DELAYED} THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
                 g.cancelling AND NOT coalesce((SELECT json_extract(w.shape, '$.steps[' || s.no || '].on_cancel_run')
                     FROM definition w WHERE w.id = d.definition_id), 0), g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
                 EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue, -coalesce((SELECT l.id FROM line l
@@ -134,6 +138,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 takers: vec![],
                 skipped: None,
                 cancel_asked: row.get(12)?,
+                above: None,
                 step,
             };
             Ok((why, place))
@@ -165,6 +170,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     why.group_behind = behind(tx, why.group)?;
     why.group = why.group.owner();
     why.takers = takers(tx, &why.step.step_type, why.group, scope)?;
+    why.above = child_group::highest(tx, why.group)?;
     Ok(why)
 }
 

@@ -116,6 +116,17 @@ pub(in crate::store) fn step_of(tx: &ReadTx, group: GroupId) -> Result<Option<St
     tx.row("SELECT step_id FROM child_group WHERE group_id = ?1", [group.0], |row| row.get(0).map(StepId))
 }
 
+/// The step at the top of the tree that a group is in. None: no step started the group.
+pub fn highest(tx: &ReadTx, group: GroupId) -> Result<Option<StepId>> {
+    tx.row(
+        "WITH RECURSIVE up(id, step, height) AS (SELECT parent, step_id, 1 FROM child_group WHERE group_id = ?1
+            UNION ALL SELECT c.parent, c.step_id, u.height + 1 FROM up u JOIN child_group c ON c.group_id = u.id)
+         SELECT step FROM up ORDER BY height DESC LIMIT 1",
+        [group.0],
+        |row| row.get(0).map(StepId),
+    )
+}
+
 /// The groups that the steps of a group started, after the group `after`, in order. Includes those of earlier lists.
 pub fn below(tx: &ReadTx, parent: GroupId, after: GroupId, limit: usize) -> Result<Vec<GroupId>> {
     tx.rows(

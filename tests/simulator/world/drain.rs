@@ -56,6 +56,7 @@ impl World {
             self.reap(worker, reap::Death::Died);
         }
         self.sweep();
+        self.model.note_lines();
         self.compare();
         while self.model.groups.values().any(|it| !it.ended) {
             let latest = self.model.steps.values().map(|it| it.due).max().unwrap_or(0);
