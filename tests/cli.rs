@@ -391,6 +391,16 @@ fn documents_become_answers_and_stay_in_step_with_their_files() {
     assert_eq!(place.json(&["list", "documents"])["total"], 2);
     place.ok(&["ingest", "docs", "--prune"]);
     assert_eq!(place.json(&["db", "documents"])["total"], 1);
+    std::os::unix::fs::symlink("docs", place.path().join("link")).unwrap();
+    for spelled in ["docs/../docs", "./docs/", "link"] {
+        place.write("docs/late.txt", "It comes late.");
+        place.ok(&["ingest", spelled]);
+        fs::remove_file(place.path().join("docs/late.txt")).unwrap();
+        assert!(place.run(&["ingest", spelled]).out.contains("--prune"), "{spelled}");
+        place.ok(&["ingest", spelled, "--prune"]);
+        assert_eq!(place.json(&["db", "documents"])["total"], 1, "{spelled}");
+    }
+    assert_eq!(place.run(&["search", " "]).code, 2);
     assert!(place.ok(&["vacuum", "default"]).contains("before"));
     assert_eq!(place.json(&["db", "check"])["sound"], true);
     assert_eq!(place.json(&["db", "list"])["databases"][0]["documents"], 1);
@@ -407,6 +417,20 @@ fn a_document_that_can_not_be_read_fails_alone() {
     assert_eq!((ended.code, &report["stored"], &report["failed"]), (3, &1.into(), &1.into()), "{report}");
     let again = place.run(&["ingest", "docs"]);
     assert!(again.err.contains("1 skipped: failed earlier and unchanged"), "{}", again.err);
+}
+
+#[test]
+fn a_mistake_in_the_pools_submits_nothing() {
+    let place = Place::new();
+    place.write("docs/a.md", "# A\n\nWords.\n");
+    for pool in ["q", "q=two", "q=-1"] {
+        for command in [&["run", "--each", "true", "--items", "1"][..], &["ingest", "docs"]] {
+            let refused = place.run(&[command, &["--pool", pool]].concat());
+            assert_eq!(refused.code, 2, "{}", refused.err);
+            assert!(refused.err.contains("is not a pool"), "{}", refused.err);
+        }
+    }
+    assert_eq!(place.json(&["list", "groups"])["groups"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let begun = Instant::now();
         check_needs(Needs::Ingest)?;
+        self.pools.pools_for_all(cx.settings()?)?;
         let mut options = self.options(cx)?;
         let engine = cx.engine()?;
         if self.title.is_some() && !options.paths.iter().any(|path| Place::of(path) == Some(Place::Stdin)) {

@@ -27,6 +27,8 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        // Checked before the submission, so that a mistake in them submits nothing.
+        self.pools.pools_for_all(cx.settings()?)?;
         let group = match self.resume {
             Some(group) => {
                 check_needs(Needs::Work)?;

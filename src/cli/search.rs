@@ -51,6 +51,9 @@ impl Args {
             filter: self.filter.as_deref().map(str::parse::<Filter>).transpose()?,
             ..Query::new(self.query.join(" "))
         };
+        if query.text.trim().is_empty() {
+            return Err(Failure::usage("the query is empty").hint("for instance `windlass search heavy load`"));
+        }
         if !(1..=HITS_MAX).contains(&query.k) {
             return Err(Failure::usage(format!("`-k` must be 1 to {HITS_MAX}")));
         }

@@ -47,7 +47,7 @@ impl PoolArgs {
 
     /// The pools of a command that works until a group has ended. Pools on the command line override those of the
     /// settings, because steps of other types must not wait for ever.
-    fn pools_for_all(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
+    pub fn pools_for_all(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
         self.over(settings.pools.0.clone())
     }
 

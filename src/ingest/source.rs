@@ -141,7 +141,7 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
 
 /// The path without links and `..`. For a file, only the directory is resolved: the file keeps the name that the user
 /// gave.
-fn resolved(root: &Path) -> PathBuf {
+pub(super) fn resolved(root: &Path) -> PathBuf {
     let canonical = |path: &Path| fs::canonicalize(if path.as_os_str().is_empty() { Path::new(".") } else { path });
     let found = match (fs::metadata(root), root.parent(), root.file_name()) {
         (Ok(metadata), Some(parent), Some(name)) if !metadata.is_dir() => canonical(parent).map(|it| it.join(name)),

@@ -181,9 +181,13 @@ mod tests {
             assert_eq!(serde_json::from_str::<Rate>(&written).unwrap(), rate);
             assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate);
         }
-        for (text, part) in
-            [("60", "no rate"), ("x/1m", "no rate"), ("0/1m", "no start"), ("1/0s", "between"), ("20000/1m", "shorter")]
-        {
+        for (text, part) in [
+            ("60", "not a rate"),
+            ("x/1m", "not a rate"),
+            ("0/1m", "no start"),
+            ("1/0s", "between"),
+            ("20000/1m", "shorter"),
+        ] {
             let error = text.parse::<Rate>().unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }

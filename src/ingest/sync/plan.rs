@@ -312,8 +312,13 @@ impl Planning<'_> {
     /// file that is only excluded by a glob or ignore file stays.
     fn find_removed(&mut self, files: &[SourceFile]) -> Result<()> {
         for root in self.options.paths.iter().filter(|it| it.is_dir()) {
-            let absolute =
-                std::path::absolute(root).map_err(|source| Error::Io { action: "find", path: root.clone(), source })?;
+            // As the files below it were listed: without links and `..`.
+            let resolved = source::resolved(root);
+            let absolute = std::path::absolute(&resolved).map_err(|source| Error::Io {
+                action: "find",
+                path: resolved,
+                source,
+            })?;
             let prefix = format!("{}/", file_uri::of(&absolute).trim_end_matches('/'));
             let gone = self.known.keys().filter(|uri| uri.starts_with(&prefix) && is_gone(uri));
             let gone: Vec<String> = gone.cloned().collect();

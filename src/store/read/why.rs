@@ -157,10 +157,8 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         why.lacks = resource::lacks(tx, id)?;
         why.ahead = ahead::of(tx, id)?;
     }
-    if why.step.status == Status::Waiting {
-        (why.waits, why.children) = (waiting::get(tx, id)?, below::children(tx, id)?);
-    }
-    if why.step.status == Status::Failed {
+    why.waits = waiting::get(tx, id)?;
+    if matches!(why.step.status, Status::Waiting | Status::Failed) {
         why.children = below::children(tx, id)?;
     }
     why.full = if why.group_opening { below::full(tx, why.group)? } else { None };
