@@ -1,7 +1,6 @@
 //! Records the damaged files that are found while a store is in use, so that the steps that produced them can run
 //! again.
 
-use super::{error::Error, store::ArtifactStore};
 use crate::model::ArtifactHash;
 use crate::os::Unpoisoned;
 use std::sync::{Arc, Mutex};
@@ -21,20 +20,5 @@ impl Damage {
         if !found.contains(&hash) {
             found.push(hash);
         }
-    }
-}
-
-impl ArtifactStore {
-    /// The same store, but with a record of the damaged files that are read from it.
-    pub fn noting(&self) -> (ArtifactStore, Damage) {
-        let damage = Damage::default();
-        (ArtifactStore { inner: self.inner.clone(), damage: Some(damage.clone()) }, damage)
-    }
-
-    pub(super) fn noted(&self, error: Error) -> Error {
-        if let (Some(damage), Error::Corrupt { hash, .. } | Error::Missing { hash }) = (&self.damage, &error) {
-            damage.note(*hash);
-        }
-        error
     }
 }

@@ -125,6 +125,19 @@ impl ArtifactStore {
         Ok(ArtifactStore { inner: Arc::new(inner), damage: None })
     }
 
+    /// The same store, but with a record of the damaged files that are read from it.
+    pub fn noting(&self) -> (ArtifactStore, Damage) {
+        let damage = Damage::default();
+        (ArtifactStore { inner: self.inner.clone(), damage: Some(damage.clone()) }, damage)
+    }
+
+    pub(super) fn noted(&self, error: Error) -> Error {
+        if let (Some(damage), Error::Corrupt { hash, .. } | Error::Missing { hash }) = (&self.damage, &error) {
+            damage.note(*hash);
+        }
+        error
+    }
+
     pub fn options(&self) -> &ArtifactOptions {
         &self.inner.options
     }
