@@ -19,7 +19,7 @@ pub struct CancelToken(Arc<Cancellation>);
 #[derive(Debug, Default)]
 struct Cancellation {
     state: Mutex<State>,
-    told: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl CancelToken {
         }
         state.wakers.clear();
         drop(state);
-        self.0.told.notify_all();
+        self.0.changed.notify_all();
     }
 
     pub fn intent(&self) -> Option<KillIntent> {
@@ -70,7 +70,7 @@ impl CancelToken {
             if left.is_zero() {
                 break;
             }
-            state = self.0.told.wait_timeout(state, left).unpoisoned().0;
+            state = self.0.changed.wait_timeout(state, left).unpoisoned().0;
         }
         state.intent
     }

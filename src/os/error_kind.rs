@@ -16,6 +16,16 @@ pub fn kind_of(error: &io::Error) -> Kind {
     }
 }
 
+impl ownership::Error {
+    /// The kind of the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            ownership::Error::Io { source, .. } => kind_of(source),
+            _ => Kind::Denied,
+        }
+    }
+}
+
 /// Like `kind_of`, for a file that the user named.
 pub fn kind_of_named(error: &io::Error) -> Kind {
     match error.kind() {

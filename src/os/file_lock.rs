@@ -3,10 +3,7 @@
 //! A lock belongs to the open file, not to the process: two `FileLock`s in one process exclude each other, and a child
 //! that inherits the descriptor also holds the lock. Lock files are created with mode 0600 and never unlinked.
 
-pub use super::{
-    file_system::refuse_network_file_system,
-    turnstile::{Turn, Turnstile},
-};
+pub use super::file_system::refuse_network_file_system;
 use super::{interrupted::retried, ownership};
 use fs2::FileExt;
 use std::{

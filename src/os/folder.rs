@@ -1,6 +1,6 @@
 //! A directory, accessed through its own descriptor. It follows no links and opens only regular files and directories.
 
-use super::ownership::Facts;
+use super::file_facts::Facts;
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat},
     io::Errno,

@@ -12,6 +12,7 @@ pub mod disk_space;
 pub mod error_kind;
 pub mod fd_passing;
 pub mod file_events;
+pub mod file_facts;
 pub mod file_lock;
 pub mod file_system;
 pub mod folder;

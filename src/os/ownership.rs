@@ -4,12 +4,8 @@
 //! Files owned by root are trusted by everyone; root trusts only its own files. A group counts as another user unless
 //! it is the owner's private group, as on systems with umask 002.
 
-use super::folder::Folder;
-use crate::model::Kind;
-use rustix::{
-    fs::{FileType, Stat},
-    process::geteuid,
-};
+use super::{file_facts::Facts, folder::Folder};
+use rustix::{fs::FileType, process::geteuid};
 use std::{
     ffi::OsStr,
     fs::{self, File, Metadata, OpenOptions},
@@ -37,14 +33,6 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The kind of the error.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Error::Io { source, .. } => super::error_kind::kind_of(source),
-            _ => Kind::Denied,
-        }
-    }
-
     /// What the user should do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -73,49 +61,6 @@ impl From<Error> for io::Error {
             Error::Io { source, .. } => source,
             other => io::Error::new(io::ErrorKind::PermissionDenied, other),
         }
-    }
-}
-
-/// The facts that `judge` decides ownership by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    pub file_type: FileType,
-    pub owner: u32,
-    pub group: u32,
-    pub mode: u32,
-    /// The number of hard links.
-    pub names: u64,
-    /// Device and inode.
-    pub id: (u64, u64),
-}
-
-impl Facts {
-    // The types of these fields differ between systems.
-    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
-    pub(super) fn of_stat(it: &Stat) -> Facts {
-        Facts {
-            file_type: FileType::from_raw_mode(it.st_mode as _),
-            owner: it.st_uid,
-            group: it.st_gid,
-            mode: u32::from(it.st_mode),
-            names: it.st_nlink as u64,
-            id: (it.st_dev as u64, it.st_ino as u64),
-        }
-    }
-
-    fn of(it: &Metadata) -> Facts {
-        Facts {
-            file_type: FileType::from_raw_mode(it.mode() as _),
-            owner: it.uid(),
-            group: it.gid(),
-            mode: it.mode(),
-            names: it.nlink(),
-            id: (it.dev(), it.ino()),
-        }
-    }
-
-    pub fn is_dir(&self) -> bool {
-        self.file_type == FileType::Directory
     }
 }
 

@@ -28,7 +28,7 @@ struct StopRequest {
     stop: Mutex<bool>,
     /// The last signal that asked for a stop; 0 if none.
     signal: AtomicI32,
-    told: Condvar,
+    changed: Condvar,
 }
 
 impl Signals {
@@ -45,7 +45,7 @@ impl Signals {
         }
         let handle = iterator.handle();
         let shared = Arc::new(StopRequest::default());
-        let told = Arc::clone(&shared);
+        let handler = Arc::clone(&shared);
         let threads = Threads::default();
         threads.start("signals", move || {
             for signal in iterator.forever() {
@@ -54,8 +54,8 @@ impl Signals {
                     _ => {
                         // A stop requested some other way is not a signal, so the first signal after it still only
                         // asks.
-                        let is_second = told.signal.swap(signal, Ordering::AcqRel) != 0;
-                        told.request_stop();
+                        let is_second = handler.signal.swap(signal, Ordering::AcqRel) != 0;
+                        handler.request_stop();
                         if is_second {
                             on_second(signal);
                         }
@@ -79,7 +79,7 @@ impl Signals {
             if left.is_zero() {
                 break;
             }
-            stop = self.shared.told.wait_timeout(stop, left).unpoisoned().0;
+            stop = self.shared.changed.wait_timeout(stop, left).unpoisoned().0;
         }
         *stop
     }
@@ -109,7 +109,7 @@ impl StopRequest {
 
     fn request_stop(&self) {
         *self.lock() = true;
-        self.told.notify_all();
+        self.changed.notify_all();
     }
 }
 

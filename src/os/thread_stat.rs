@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn a_thread_that_waits_has_no_turns_and_one_that_works_has_no_rest() {
         let own = process_stat::own_identity();
-        let (done, told) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (done, reported) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let (go_on, waits_for) = mpsc::channel::<()>();
         let (waits_as, waiter) = mpsc::channel();
-        let (ended, number) = (done.clone(), told.clone());
+        let (ended, number) = (done.clone(), reported.clone());
         let busy = thread::spawn(move || {
             number.store(own_thread(), Ordering::SeqCst);
             while !ended.load(Ordering::SeqCst) {
@@ -122,7 +122,7 @@ mod tests {
             let _ = waits_for.recv();
             let _ = waits_for.recv();
         });
-        let works = until("it works", || Some(told.load(Ordering::SeqCst)).filter(|it| *it > 0));
+        let works = until("it works", || Some(reported.load(Ordering::SeqCst)).filter(|it| *it > 0));
         let waits = waiter.recv().unwrap();
         let rests = || look(&own, waits).filter(|it| it.state == ThreadState::Waits);
         let before = until("it waits", rests);

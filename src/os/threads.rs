@@ -167,8 +167,8 @@ mod tests {
             sum.fetch_add(it, Ordering::Relaxed);
         });
         assert_eq!(sum.load(Ordering::Relaxed), 55);
-        let (tell, told) = mpsc::channel();
+        let (tell, received) = mpsc::channel();
         aside("aside", move || tell.send(7).unwrap());
-        assert_eq!(told.recv().unwrap(), 7);
+        assert_eq!(received.recv().unwrap(), 7);
     }
 }

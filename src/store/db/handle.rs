@@ -15,7 +15,7 @@ use crate::store::{
 };
 use crate::{
     model::Timestamp,
-    os::{clock::Clock, file_lock::Turnstile, threads::Threads},
+    os::{Turnstile, clock::Clock, threads::Threads},
 };
 use rusqlite::Connection;
 use std::{

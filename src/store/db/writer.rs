@@ -20,7 +20,7 @@ use crate::{
         probe::{self, Window},
     },
     model::Event,
-    os::{Unpoisoned, clock::Clock, file_lock::Turnstile},
+    os::{Turnstile, Unpoisoned, clock::Clock},
 };
 use rusqlite::Connection;
 use std::{
