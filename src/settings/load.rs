@@ -1,10 +1,9 @@
 //! Loading: defaults, then the file, the environment and the flags.
 
 use super::{
-    ENTRIES, Entry, FILE, Origin, Settings, cores,
     error::{Error, Result},
     kind::Raw,
-    variable,
+    table::{ENTRIES, Entry, FILE, Origin, Settings, cores, variable},
 };
 use crate::{model::nearest, os::ownership};
 use std::{io, path::Path};

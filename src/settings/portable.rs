@@ -1,6 +1,6 @@
 //! The part of a settings file that may move to another home with a backup.
 
-use super::ENTRIES;
+use super::table::ENTRIES;
 use toml::{Table, Value};
 
 /// The settings that are kept: no value of theirs can harm the machine. All others say who owns the home, who can reach

@@ -1,6 +1,6 @@
 //! The reference of all settings, `docs/configuration.md`.
 
-use super::{ENTRIES, Settings, variable};
+use super::table::{ENTRIES, Settings, variable};
 use std::{fmt::Write, path::Path};
 
 const HEAD: &str = "\
