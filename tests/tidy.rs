@@ -59,6 +59,10 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "process",
     "prove",
     "cli",
+    "os",
+    "settings",
+    "artifact",
+    "library",
 ];
 
 #[test]

@@ -38,7 +38,7 @@ impl Engine {
     pub fn submit(&self, submission: Submission) -> Result<Group> {
         let submitted = self.inner.submit(submission.prepare(&self.inner)?)?;
         match submitted.gone {
-            None => Ok(Group { engine: self.clone(), id: submitted.group }),
+            None => Ok(Group { engine: self.inner.clone(), id: submitted.group }),
             Some(status) => {
                 let message = format!("{} of this key has ended ({status}) and was pruned", submitted.group);
                 Err(Error::new(Kind::Conflict, message))
@@ -53,12 +53,12 @@ impl Engine {
     /// It does not exist, or the database can't be read.
     pub fn group(&self, id: GroupId) -> Result<Group> {
         self.inner.group_end(id)?;
-        Ok(Group { engine: self.clone(), id })
+        Ok(Group { engine: self.inner.clone(), id })
     }
 
     /// A worker that runs up to `slots` steps at a time.
     pub fn worker(&self, slots: usize) -> WorkerBuilder {
-        WorkerBuilder::new(self.clone(), slots)
+        WorkerBuilder::new(self.inner.clone(), slots)
     }
 
     /// Writes what is left to write and closes the database for every clone of this engine. Stop the workers first.

@@ -1,6 +1,6 @@
 //! Submitted groups and their results.
 
-use super::{Engine, Error, Result, Workflow};
+use super::{Error, Result, Workflow};
 use crate::{
     engine::{self, Ending},
     model::{GroupId, Kind, RunId, Status},
@@ -18,7 +18,7 @@ const PAGE: usize = 100;
 /// One submission: a group with a run for each of its items.
 #[derive(Debug, Clone)]
 pub struct Group {
-    pub(super) engine: Engine,
+    pub(super) engine: engine::Engine,
     pub(super) id: GroupId,
 }
 
@@ -62,7 +62,7 @@ impl Group {
     ///
     /// It was pruned, or the database can't be read. The same holds for the other functions here.
     pub fn end(&self) -> Result<Option<GroupEnd>> {
-        Ok(self.engine.inner.group_end(self.id)?.map(GroupEnd::of))
+        Ok(self.engine.group_end(self.id)?.map(GroupEnd::of))
     }
 
     /// Waits until it has ended, whichever process works on it. Returns `None` after the timeout.
@@ -79,7 +79,7 @@ impl Group {
         give_up: impl FnMut() -> bool,
     ) -> Result<Option<GroupEnd>> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match self.engine.inner.wait_for_group(self.id, deadline, give_up)? {
+        match self.engine.wait_for_group(self.id, deadline, give_up)? {
             Ending::Ended(end) => Ok(Some(GroupEnd::of(end))),
             Ending::TimedOut => Ok(None),
             Ending::GaveUp => Err(Error::new(Kind::Failed, "gave up waiting")),
@@ -94,23 +94,23 @@ impl Group {
     /// Cancels it. Waiting steps are cancelled immediately; running ones are asked to stop. Returns false if it had
     /// already ended.
     pub fn cancel(&self) -> Result<bool> {
-        Ok(self.engine.inner.cancel_group(self.id)?)
+        Ok(self.engine.cancel_group(self.id)?)
     }
 
     /// Pauses it: running steps finish, and no step starts until [`resume`](Group::resume). Returns false if it was
     /// already paused or had ended.
     pub fn pause(&self) -> Result<bool> {
-        Ok(self.engine.inner.pause_group(self.id)?)
+        Ok(self.engine.pause_group(self.id)?)
     }
 
     /// Ends a pause. Returns false if it was not paused.
     pub fn resume(&self) -> Result<bool> {
-        Ok(self.engine.inner.resume_group(self.id)?)
+        Ok(self.engine.resume_group(self.id)?)
     }
 
     /// Retries the steps that failed or were cancelled, in the same runs. Returns false if there were none.
     pub fn retry(&self) -> Result<bool> {
-        Ok(self.engine.inner.retry_group(self.id)?)
+        Ok(self.engine.retry_group(self.id)?)
     }
 }
 
@@ -122,8 +122,8 @@ impl Group {
     ///
     /// The workflow is invalid, or the names, needs or types of its steps differ from those of the previous one.
     pub fn retry_with(&self, workflow: &Workflow) -> Result<bool> {
-        let definition = Some(workflow.parse(&self.engine.inner)?);
-        Ok(self.engine.inner.retry_group_as(self.id, &engine::Retry { definition, from: None })?)
+        let definition = Some(workflow.parse(&self.engine)?);
+        Ok(self.engine.retry_group_as(self.id, &engine::Retry { definition, from: None })?)
     }
 
     /// Repeats all of its runs from the step with this name on, including all later steps. Results of earlier steps are
@@ -134,7 +134,7 @@ impl Group {
     /// The group has not ended, or has no such step.
     pub fn retry_from(&self, step: &str) -> Result<bool> {
         let how = engine::Retry { definition: None, from: Some(step.to_string()) };
-        Ok(self.engine.inner.retry_group_as(self.id, &how)?)
+        Ok(self.engine.retry_group_as(self.id, &how)?)
     }
 }
 
@@ -156,7 +156,7 @@ pub struct Runs {
 impl Runs {
     fn read(&mut self) -> Result<()> {
         let (group, filter) = (self.group.id, RunFilter { status: None, after: self.after, limit: PAGE });
-        let page = self.group.engine.inner.store().read(|tx| {
+        let page = self.group.engine.store().read(|tx| {
             let rows = read::runs(tx, group, &filter)?;
             rows.into_iter().map(|row| read::show_run(tx, row.id)).collect::<crate::store::Result<Vec<_>>>()
         })?;

@@ -36,7 +36,7 @@ impl Group {
         let mut after = None;
         loop {
             let filter = WaitingFilter { kind: Some(WaitKind::Approval), group: Some(self.id), after, limit: PAGE };
-            let page = self.engine.inner.store().read(|tx| read::waiting(tx, &filter))?;
+            let page = self.engine.store().read(|tx| read::waiting(tx, &filter))?;
             after = page.last().map(|it| it.wait.step);
             let last = page.len() < PAGE;
             found.extend(page.into_iter().map(|it| Question {
@@ -57,7 +57,7 @@ impl Group {
     ///
     /// The group has ended, none of its steps waits for a signal with this name, or the value is larger than 64 KiB.
     pub fn signal(&self, name: &str, value: Option<Value>, by: &str) -> Result<bool> {
-        let engine = &self.engine.inner;
+        let engine = &self.engine;
         let (group, at) = (self.id, engine.store().now());
         let signal = Signal { group, run: None, name: name.to_string(), value, by: by.to_string(), at };
         Ok(engine.signal(signal)?.changed)

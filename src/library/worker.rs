@@ -1,21 +1,21 @@
 //! Runs submitted work in this process.
 
-use super::{Engine, Error, Group, GroupEnd, Result};
+use super::{Error, Group, GroupEnd, Result};
 use crate::{
     engine,
     model::{Kind, Millis, Scope},
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// The options of a worker. Created by [`Engine::worker`].
+/// The options of a worker. Created by [`Engine::worker`](super::Engine::worker).
 #[derive(Debug, Clone)]
 pub struct WorkerBuilder {
-    engine: Engine,
+    engine: engine::Engine,
     pools: BTreeMap<String, usize>,
 }
 
 impl WorkerBuilder {
-    pub(super) fn new(engine: Engine, slots: usize) -> WorkerBuilder {
+    pub(super) fn new(engine: engine::Engine, slots: usize) -> WorkerBuilder {
         WorkerBuilder { engine, pools: BTreeMap::from([("*".to_string(), slots)]) }
     }
 
@@ -32,7 +32,7 @@ impl WorkerBuilder {
     /// All pools are empty, the limits of this process are too low, or the database can't be written.
     pub fn start(self) -> Result<Worker> {
         let options = engine::WorkerOptions { pools: self.pools, scope: Scope::Everything };
-        Ok(Worker { inner: engine::Worker::start(&self.engine.inner, options)? })
+        Ok(Worker { inner: engine::Worker::start(&self.engine, options)? })
     }
 }
 
