@@ -52,7 +52,7 @@ fn a_running_step_that_was_asked_to_stop_does_not_come_back() {
         let step = book.claim("*");
         let id = step.run;
         let done = book.store.write(move |tx| cancel::run(tx, id)).unwrap();
-        assert_eq!((done.out, done.asked), (3, 1));
+        assert_eq!((done.out, done.cancel_requested), (3, 1));
         book.settle(&step, settlement);
         assert_eq!(book.status(&step), Status::Cancelled);
         assert!(book.ended(group));

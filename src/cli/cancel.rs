@@ -43,12 +43,12 @@ fn of_steps(kind: &str, id: Name, cancelled: Cancelled) -> (serde_json::Value, S
     if cancelled.out > 0 {
         parts.push(format!("{} cancelled", count(cancelled.out as u64, "step")));
     }
-    if cancelled.asked > 0 {
-        parts.push(format!("{} stopping", count(cancelled.asked as u64, "running step")));
+    if cancelled.cancel_requested > 0 {
+        parts.push(format!("{} stopping", count(cancelled.cancel_requested as u64, "running step")));
     }
     if parts.is_empty() {
         parts.push("nothing left to cancel".to_string());
     }
-    let did = serde_json::json!({kind: id.number(), "cancelled": cancelled.out, "asked": cancelled.asked});
+    let did = serde_json::json!({kind: id.number(), "cancelled": cancelled.out, "asked": cancelled.cancel_requested});
     (did, format!("{id}: {}", parts.join(", ")))
 }

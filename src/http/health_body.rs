@@ -206,7 +206,7 @@ impl Queue {
             running: sum(|it| it.running),
             blocked: sum(|it| it.in_line),
             delayed: it.delayed,
-            paused: it.parked,
+            paused: it.paused,
             hooks: it.hooks_waiting + it.hooks_running,
         }
     }
@@ -226,7 +226,7 @@ impl Pools {
 
 /// The name of a pool is user text.
 fn processes(worker: &crate::engine::Worker, all: bool) -> Vec<Value> {
-    let told = worker.worker_processes().into_iter().map(|it| {
+    let processes = worker.worker_processes().into_iter().map(|it| {
         let mut value = serde_json::json!({
             "pid": it.pid, "age_seconds": it.age.0 / 1000, "rss_bytes": number(it.rss_bytes),
             "open_fds": number(it.open_fds), "units": it.units, "busy": it.busy,
@@ -238,7 +238,7 @@ fn processes(worker: &crate::engine::Worker, all: bool) -> Vec<Value> {
         }
         value
     });
-    told.collect()
+    processes.collect()
 }
 
 fn number(value: Option<u64>) -> i64 {

@@ -33,7 +33,7 @@ fn measure(registry: &Registry, observation: Option<&Observation>, pools: &[(Str
         counts.map(|(status, count)| ([status, it.step_type.as_str()], count as f64))
     });
     let of_all =
-        queues.iter().flat_map(|it| [("delayed", it.delayed), ("paused", it.parked), ("waiting", it.waiting.all())]);
+        queues.iter().flat_map(|it| [("delayed", it.delayed), ("paused", it.paused), ("waiting", it.waiting.all())]);
     registry.replace(Gauge::Steps, of_types.chain(of_all.map(|(status, count)| ([status, ""], count as f64))));
     let waits = queues.iter().flat_map(|it| {
         let it = it.waiting;

@@ -166,7 +166,7 @@ fn running(why: &Why, seen: &Seen) -> Reason {
         let text = format!("its worker {dead} is dead; the next worker runs it again");
         return reason("worker_dead", text, Some("windlass worker --until-idle".to_string()));
     }
-    match why.cancel_asked || why.group_cancelling {
+    match why.cancel_requested || why.group_cancelling {
         true => reason("stopping", format!("it is running{on}{since}, and is stopping"), None),
         false => reason("running", format!("it is running{on}{since}"), Some(format!("windlass logs {} -f", step.id))),
     }
@@ -212,10 +212,10 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     // It was released without using up an attempt, for example by a pool whose workers do not start, a full disk or a
     // lock. Once it is due, it is as ready as any other step, even after a retry.
     let put_off = step.status == Status::Pending && why.due.is_some() && seen.file_holder.is_none();
-    let given_back = step.error.as_deref().filter(|_| put_off);
-    let given_back = given_back.map(|it| it.strip_prefix("interrupted: ").unwrap_or(it));
+    let release_reason = step.error.as_deref().filter(|_| put_off);
+    let release_reason = release_reason.map(|it| it.strip_prefix("interrupted: ").unwrap_or(it));
     // What its group waits for is already reported.
-    if let Some(text) = given_back.filter(|it| Some(*it) != why.group_waits_for.as_deref()) {
+    if let Some(text) = release_reason.filter(|it| Some(*it) != why.group_waits_for.as_deref()) {
         found.push(reason("put_off", format!("it is deferred: {text}"), None));
     }
     if let Some(due) = why.due.filter(|it| it.0 > seen.now.0) {
@@ -369,7 +369,7 @@ mod tests {
             full: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
             skipped: None,
-            cancel_asked: false,
+            cancel_requested: false,
         }
     }
 

@@ -18,7 +18,7 @@ pub fn list(cx: &Context) -> Result<()> {
         table.row([
             it.step_type.clone().into(),
             if it.paused { "paused" } else { "active" }.to_string().into(),
-            if it.own_lane { "its own" } else { "*" }.to_string().into(),
+            if it.own_pool { "its own" } else { "*" }.to_string().into(),
             it.measured.to_string().into(),
             reserves.into(),
         ]);

@@ -47,12 +47,12 @@ struct Page {
 
 /// Runs of a group, in the order of submission
 #[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(Page), responses((status = 200, body = RunList), Refused))]
-async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<RunList>> {
-    let group = optional(&asked.group)?;
+async fn list(State(app): State<App>, Query(query): Query<Page>) -> Result<Json<RunList>> {
+    let group = optional(&query.group)?;
     let filter = RunFilter {
-        status: optional::<Status>(&asked.status)?,
-        after: optional(&asked.after)?,
-        limit: page(asked.limit)?,
+        status: optional::<Status>(&query.status)?,
+        after: optional(&query.after)?,
+        limit: page(query.limit)?,
     };
     let found = app.blocking(move |engine| {
         let store = engine.store();
@@ -84,7 +84,7 @@ async fn why(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Why
 async fn cancel(State(app): State<App>, Path(run): Path<String>) -> Result<Json<CancelledSteps>> {
     let run: RunId = id(&run)?;
     let did = app.blocking(move |engine| engine.cancel_run(run)).await?;
-    Ok(Json(CancelledSteps { run: Some(run), step: None, cancelled: did.out, asked: did.asked }))
+    Ok(Json(CancelledSteps { run: Some(run), step: None, cancelled: did.out, cancel_requested: did.cancel_requested }))
 }
 
 /// Retries the failed and cancelled steps of a run

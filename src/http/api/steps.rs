@@ -52,13 +52,13 @@ struct Page {
 ///
 /// A page ends between runs. With a rare status or type it walks over the other steps.
 #[utoipa::path(get, path = "/api/v1/steps", tag = "steps", params(Page), responses((status = 200, body = StepList), Refused))]
-async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<StepList>> {
-    let group = optional(&asked.group)?;
+async fn list(State(app): State<App>, Query(query): Query<Page>) -> Result<Json<StepList>> {
+    let group = optional(&query.group)?;
     let filter = StepFilter {
-        status: optional::<Status>(&asked.status)?,
-        step_type: asked.step_type,
-        after: optional(&asked.after)?,
-        limit: page(asked.limit)?,
+        status: optional::<Status>(&query.status)?,
+        step_type: query.step_type,
+        after: optional(&query.after)?,
+        limit: page(query.limit)?,
     };
     let found = app.blocking(move |engine| {
         let store = engine.store();
@@ -118,7 +118,8 @@ pub(super) struct CancelledSteps {
     /// Cancelled steps.
     pub cancelled: i64,
     /// Running steps that will stop.
-    pub asked: i64,
+    #[serde(rename = "asked")]
+    pub cancel_requested: i64,
 }
 
 /// Cancels a step and what needs it
@@ -127,7 +128,7 @@ pub(super) struct CancelledSteps {
 async fn cancel(State(app): State<App>, Path(step): Path<String>) -> Result<Json<CancelledSteps>> {
     let step: StepId = id(&step)?;
     let did = app.blocking(move |engine| engine.cancel_step(step)).await?;
-    Ok(Json(CancelledSteps { run: None, step: Some(step), cancelled: did.out, asked: did.asked }))
+    Ok(Json(CancelledSteps { run: None, step: Some(step), cancelled: did.out, cancel_requested: did.cancel_requested }))
 }
 
 /// Retries a step and the steps that were cancelled because of it

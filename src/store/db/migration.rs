@@ -106,11 +106,11 @@ pub(in crate::store) fn is_current(conn: &Connection, path: &Path) -> Result<boo
 /// Whether the schema exists and is current. False for an empty file; a newer or foreign schema is an error.
 fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
     // A single statement, so that a file that is being created is seen either before or after, never in between.
-    let asked =
+    let sql =
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
                         (SELECT count(*) FROM sqlite_schema)";
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-    let (application, version, tables) = conn.query_row(asked, [], row)?;
+    let (application, version, tables) = conn.query_row(sql, [], row)?;
     if tables == 0 && version == 0 {
         return Ok(false);
     }

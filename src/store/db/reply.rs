@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_caller_of_a_transaction_hears_its_own_answer() {
-        let (ask, asked) = mpsc::channel();
+        let (ask, requests) = mpsc::channel();
         let callers: Vec<_> = (0..50_usize)
             .map(|number| {
                 let ask = ask.clone();
@@ -126,7 +126,7 @@ mod tests {
             })
             .collect();
         drop(ask);
-        send_all(asked.into_iter().collect::<Vec<_>>());
+        send_all(requests.into_iter().collect::<Vec<_>>());
         callers.into_iter().for_each(|it| it.join().expect("it heard its own"));
     }
 
@@ -159,10 +159,10 @@ mod tests {
             said.iter().take(3).for_each(drop);
             reply.send(Ok(Box::new(7_i32)));
         });
-        let told = move || {
+        let still_waiting = move || {
             let _ = say.send(());
         };
-        let heard = hearing.recv(Duration::from_millis(1), told).expect("it is an answer");
+        let heard = hearing.recv(Duration::from_millis(1), still_waiting).expect("it is an answer");
         assert_eq!(heard.downcast::<i32>().ok(), Some(Box::new(7)));
         answers.join().expect("it ends");
     }

@@ -31,9 +31,9 @@ pub struct Answered {
 /// Refused if the step does not wait for an approval, or already has a different answer.
 pub fn approval(tx: &WriteTx, id: StepId, answer: &Answer) -> Result<Answered> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
-    let asked = waiting::get(tx, id)?;
+    let question = waiting::get(tx, id)?;
     let before = Before {
-        waits_for: asked.as_ref().map(|it| it.kind),
+        waits_for: question.as_ref().map(|it| it.kind),
         answer: if row.state.is_terminal() { attempt::answer_of(tx, id)? } else { None },
         ended: row.state.is_terminal().then(|| row.state.words()),
     };
@@ -43,11 +43,11 @@ pub fn approval(tx: &WriteTx, id: StepId, answer: &Answer) -> Result<Answered> {
             let answer = Answer { at: Some(tx.now()), ..answer.clone() };
             let about = About::step(row.group, row.run, id);
             event::note_with(tx, EventKind::StepAnswered, about, answer.words())?;
-            let mut told = json!({"answer": answer});
-            if let Some(asked) = asked {
-                told["asked"] = json!(asked.detail.ask);
+            let mut record = json!({"answer": answer});
+            if let Some(question) = question {
+                record["asked"] = json!(question.detail.ask);
             }
-            wait_end::end(tx, id, &wait::answered(&answer), Some(&told))?;
+            wait_end::end(tx, id, &wait::answered(&answer), Some(&record))?;
             Ok(Answered { answer, ..answered(true) })
         }
         Verdict::Same(first) => Ok(Answered { answer: first, ..answered(false) }),

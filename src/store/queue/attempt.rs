@@ -30,11 +30,11 @@ impl Record {
 }
 
 impl Record {
-    /// The record of a step that waited. `told` is merged into its detail.
-    pub(in crate::store) fn answered(outcome: &Outcome, told: Option<&serde_json::Value>) -> Record {
+    /// The record of a step that waited. `answer` is merged into its detail.
+    pub(in crate::store) fn answered(outcome: &Outcome, answer: Option<&serde_json::Value>) -> Record {
         let words = outcome.to_string();
         let mut detail = serde_json::json!({"outcome": outcome, "message": words, "certificate": {}});
-        for (name, value) in told.and_then(|it| it.as_object()).into_iter().flatten() {
+        for (name, value) in answer.and_then(|it| it.as_object()).into_iter().flatten() {
             detail[name] = value.clone();
         }
         if *outcome != Outcome::Succeeded {

@@ -25,7 +25,8 @@ pub struct Cancelled {
     /// Waiting steps that are now CANCELLED.
     pub out: i64,
     /// Running steps that were asked to stop.
-    pub asked: i64,
+    #[serde(rename = "asked")]
+    pub cancel_requested: i64,
 }
 
 /// Cancels a step and its dependents, except those with `on_cancel: run`. Idempotent.
@@ -34,11 +35,11 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     if row.state.is_terminal() {
         return Ok(Cancelled::default());
     }
-    if let Some(asked) = cancel_step::ask(tx, id)? {
-        if asked {
+    if let Some(cancel_requested) = cancel_step::ask(tx, id)? {
+        if cancel_requested {
             event::note_with(tx, EventKind::Cancel, About::step(row.group, row.run, id), "asked".into())?;
         }
-        return Ok(Cancelled { out: 0, asked: asked.into() });
+        return Ok(Cancelled { out: 0, cancel_requested: cancel_requested.into() });
     }
     let (shape, first) = shape_of(tx, row.run)?;
     cancel_step::end_waiting(tx, &row)?;
@@ -47,13 +48,13 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
         let graph = Graph { group: row.group, run: row.run, first, shape: &shape, opened };
         let followed = graph.ended(tx, row.no, false, true)?;
         event::note(tx, EventKind::Cancel, About::step(row.group, row.run, id))?;
-        return Ok(Cancelled { out: 1 + followed.cancelled, asked: followed.asked });
+        return Ok(Cancelled { out: 1 + followed.cancelled, cancel_requested: followed.cancel_requested });
     }
     let count = 1 + settle::cancel_dependents(tx, &shape, first, row.no)?;
     recompute::over(tx, id, first, shape.shape.steps.len())?;
     event::note(tx, EventKind::Cancel, About::step(row.group, row.run, id))?;
     steps_out(tx, &row, &shape, first, count)?;
-    Ok(Cancelled { out: count, asked: 0 })
+    Ok(Cancelled { out: count, cancel_requested: 0 })
 }
 
 /// Cancels a run: waiting steps end, and running steps are asked to stop. Idempotent.
@@ -114,7 +115,7 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Res
     for (run, open) in &runs {
         if *open {
             let cancelled = cancel_run(tx, *run)?;
-            written += (cancelled.out + cancelled.asked) as usize + 1;
+            written += (cancelled.out + cancelled.cancel_requested) as usize + 1;
         }
         if written >= limit {
             return Ok(Some(*run));
@@ -143,13 +144,13 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     if !shape.plain {
         let Some(group) = run::group_of(tx, id)? else { return Ok(Cancelled::default()) };
         let followed = Graph { group, run: id, first, shape: &shape, opened: true }.cancel(tx)?;
-        return Ok(Cancelled { out: followed.cancelled, asked: followed.asked });
+        return Ok(Cancelled { out: followed.cancelled, cancel_requested: followed.cancel_requested });
     }
     let mut cancelled = Cancelled::default();
     let mut last = None;
     for open in run::open_steps(tx, first, shape.shape.steps.len())? {
         match cancel_step::ask(tx, open)? {
-            Some(asked) => cancelled.asked += i64::from(asked),
+            Some(cancel_requested) => cancelled.cancel_requested += i64::from(cancel_requested),
             None => {
                 let Some(row) = step::get(tx, open)? else { continue };
                 cancel_step::end_waiting(tx, &row)?;

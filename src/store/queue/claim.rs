@@ -14,7 +14,7 @@ use crate::store::{
     hold, lease, line, pause,
     ready::{self, ReadyRow},
     request::{Claim, Claimed, Take},
-    resource::{self, Asked},
+    resource::{self, Requested},
     resource_lock, step_type, turn,
     tx::WriteTx,
     worker,
@@ -226,8 +226,8 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
     }
     let grant = match line.map(|it| resource::ask(tx, &it, Some(row.step))).transpose()? {
         None => None,
-        Some(Asked::Granted(grant)) => Some(grant),
-        Some(Asked::Lacks(lacks, until)) => {
+        Some(Requested::Granted(grant)) => Some(grant),
+        Some(Requested::Lacks(lacks, until)) => {
             let Some(line) = line else { return Ok(Taken::Moved) };
             resource::close_line(tx, &line, lacks, until)?;
             return Ok(Taken::Moved);

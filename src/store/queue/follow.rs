@@ -36,7 +36,7 @@ pub(in crate::store) struct Followed {
     pub skipped: i64,
     pub cancelled: i64,
     /// Running steps that were asked to stop.
-    pub asked: i64,
+    pub cancel_requested: i64,
 }
 
 impl Graph<'_> {
@@ -123,7 +123,7 @@ impl Graph<'_> {
                     recompute::over(tx, id, self.first, self.shape.shape.steps.len())?;
                     followed.cancelled += 1;
                 }
-                Then::Stop => followed.asked += i64::from(cancel_step::ask(tx, id)? == Some(true)),
+                Then::Stop => followed.cancel_requested += i64::from(cancel_step::ask(tx, id)? == Some(true)),
             }
         }
         Ok(followed)

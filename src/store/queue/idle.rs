@@ -47,13 +47,13 @@ pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
 
 /// Leases of a worker that were reaped, and leases with a cancel request.
 #[derive(Debug, Default)]
-pub struct Asked {
+pub struct LeaseStates {
     pub cancelled: Vec<Lease>,
     pub live: Vec<Lease>,
 }
 
 /// The state of the leases of a worker.
-pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
+pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<LeaseStates> {
     let rows = tx.rows(
         "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
            LEFT JOIN cancel_request c ON c.step_id = l.step_id AND c.token = l.token
@@ -62,12 +62,12 @@ pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
         [worker.0],
         |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<bool>(2)?)),
     )?;
-    let mut asked = Asked::default();
+    let mut states = LeaseStates::default();
     for (lease, cancelled) in rows {
-        asked.live.push(lease);
+        states.live.push(lease);
         if cancelled {
-            asked.cancelled.push(lease);
+            states.cancelled.push(lease);
         }
     }
-    Ok(asked)
+    Ok(states)
 }

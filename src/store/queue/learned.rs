@@ -90,7 +90,8 @@ pub struct TypeRow {
     pub step_type: String,
     pub paused: bool,
     /// Whether it has its own pool.
-    pub own_lane: bool,
+    #[serde(rename = "own_lane")]
+    pub own_pool: bool,
     /// How many attempts had their memory measured.
     pub measured: i64,
     /// The bytes of memory that a step reserves if it declares none. Null: nothing was learned.
@@ -107,7 +108,7 @@ pub fn types(tx: &ReadTx) -> Result<Vec<TypeRow>> {
             Ok(TypeRow {
                 step_type: row.get(0)?,
                 paused: row.get(1)?,
-                own_lane: row.get(2)?,
+                own_pool: row.get(2)?,
                 measured: row.get(3)?,
                 reserves: row.get::<Option<i64>>(4)?.filter(|it| *it > 0),
             })

@@ -46,8 +46,8 @@ pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Ve
             continue;
         }
         resource::give_back(tx, live.lease.step)?;
-        let asked = tx.memory().cancel_requests.remove(&live.lease.step);
-        if asked {
+        let cancel_requested = tx.memory().cancel_requests.remove(&live.lease.step);
+        if cancel_requested {
             tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [live.lease.step.0])?;
         }
         let reason = death.words();
@@ -56,7 +56,7 @@ pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Ve
             attempt::Record { outcome: AttemptOutcome::Interrupted, detail: detail.to_string(), logs: Vec::new() };
         attempt::record(tx, live, Some(&record))?;
         event::note_with(tx, EventKind::StepReaped, About::attempt(live), reason.into())?;
-        match asked {
+        match cancel_requested {
             true => settle::cancelled(tx, live)?,
             false => settle::give_back(tx, live, live.due, death == Death::Died)?,
         }

@@ -24,11 +24,11 @@ use const_format::formatcp;
 const MOST: i64 = 3;
 
 /// The result for a step that found damaged files.
-pub(in crate::store) enum Asked {
+pub(in crate::store) enum Requested {
     /// The step waits.
     Waits,
     /// The files were made again since it began, so it can retry immediately.
-    GivenBack,
+    Released,
     /// The files are damaged repeatedly.
     Hopeless(Record),
     /// No step of its run made the files.
@@ -43,8 +43,8 @@ struct Producer {
 }
 
 /// Recomputes the steps that made the damaged files.
-pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash]) -> Result<Asked> {
-    let Some((definition, first)) = step::definition_of_run(tx, live.run)? else { return Ok(Asked::Unknown) };
+pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash]) -> Result<Requested> {
+    let Some((definition, first)) = step::definition_of_run(tx, live.run)? else { return Ok(Requested::Unknown) };
     let shape = tx.memory().shape(tx, definition)?;
     let own = live.lease.step;
     let mut producers: Vec<Producer> = Vec::new();
@@ -57,24 +57,24 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
     }
     if producers.is_empty() {
         let again = tx.memory().recomputing.iter().any(|it| *it >= first && *it < own);
-        return if again { wait(tx, live).map(|()| Asked::Waits) } else { Ok(Asked::Unknown) };
+        return if again { wait(tx, live).map(|()| Requested::Waits) } else { Ok(Requested::Unknown) };
     }
     // Claimed after the step that found the damage, so its file is new and not checked yet.
     producers.retain(|it| it.token < live.lease.token.0);
     if producers.is_empty() {
-        return Ok(Asked::GivenBack);
+        return Ok(Requested::Released);
     }
     if let Some(worst) = producers.iter().find(|it| it.recomputed >= MOST) {
-        return Ok(Asked::Hopeless(hopeless(worst)));
+        return Ok(Requested::Hopeless(hopeless(worst)));
     }
     // Nothing in a group that is being cancelled runs again.
     if tx.memory().cancelling_groups.contains(&live.group) {
-        return Ok(Asked::Unknown);
+        return Ok(Requested::Unknown);
     }
     for producer in &producers {
         begin(tx, live, &shape, producer)?;
     }
-    wait(tx, live).map(|()| Asked::Waits)
+    wait(tx, live).map(|()| Requested::Waits)
 }
 
 fn producers_of(tx: &WriteTx, hash: &ArtifactHash, first: StepId, own: StepId) -> Result<Vec<Producer>> {

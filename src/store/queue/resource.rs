@@ -34,7 +34,7 @@ pub(in crate::store) struct Grant {
 
 /// Whether a step may take what it needs.
 #[derive(Debug)]
-pub(in crate::store) enum Asked {
+pub(in crate::store) enum Requested {
     Granted(Grant),
     /// The missing resource. For a rate: when to ask again.
     Lacks(ResourceId, Option<Timestamp>),
@@ -42,7 +42,7 @@ pub(in crate::store) enum Asked {
 
 /// Whether the resources for the steps of a line are available. `step` is the one that would take them, if known.
 /// Changes nothing.
-pub(in crate::store) fn ask(tx: &WriteTx, line: &LineRow, step: Option<StepId>) -> Result<Asked> {
+pub(in crate::store) fn ask(tx: &WriteTx, line: &LineRow, step: Option<StepId>) -> Result<Requested> {
     let demand = demand::known(tx, line.demand)?;
     let mut grant = Grant::default();
     for part in &demand.parts {
@@ -53,24 +53,24 @@ pub(in crate::store) fn ask(tx: &WriteTx, line: &LineRow, step: Option<StepId>) 
                 if units > capacity {
                     let (units, capacity) = (units_text(&name, units), units_text(&name, capacity));
                     grant.impossible = Some(format!("it needs {units} of `{name}`, whose capacity is {capacity}"));
-                    return Ok(Asked::Granted(Grant { units: Vec::new(), rates: Vec::new(), ..grant }));
+                    return Ok(Requested::Granted(Grant { units: Vec::new(), rates: Vec::new(), ..grant }));
                 }
                 let free = held + units <= capacity || is_active(Failpoint::CapacityExceeded);
                 if !free || is_behind(tx, line, part.resource)? {
-                    return Ok(Asked::Lacks(part.resource, None));
+                    return Ok(Requested::Lacks(part.resource, None));
                 }
                 grant.units.push((part.resource, units));
             }
             ResourceKind::Rate => {
                 let wait = rate::wait(tx, part.resource, rate_of(part))?;
                 if wait.0 > 0 {
-                    return Ok(Asked::Lacks(part.resource, Some(tx.now() + wait)));
+                    return Ok(Requested::Lacks(part.resource, Some(tx.now() + wait)));
                 }
                 grant.rates.push(part.resource);
             }
         }
     }
-    Ok(Asked::Granted(grant))
+    Ok(Requested::Granted(grant))
 }
 
 fn rate_of(part: &KnownPart) -> Rate {
@@ -218,20 +218,20 @@ pub(in crate::store) fn freed(tx: &WriteTx, resource: ResourceId) -> Result<()> 
             continue;
         }
         match ask(tx, &line, None)? {
-            Asked::Granted(_) => {
+            Requested::Granted(_) => {
                 line::offer(tx, line.id)?;
                 *offered += units;
                 soonest(&mut due, tx.now() + OFFER);
             }
-            Asked::Lacks(lacks, until) if line.lacks != Some(lacks) => close_line(tx, &line, lacks, until)?,
-            Asked::Lacks(lacks, Some(at)) => look_again_at(tx, lacks, at)?,
-            Asked::Lacks(lacks, None) if lacks == resource => {
+            Requested::Lacks(lacks, until) if line.lacks != Some(lacks) => close_line(tx, &line, lacks, until)?,
+            Requested::Lacks(lacks, Some(at)) => look_again_at(tx, lacks, at)?,
+            Requested::Lacks(lacks, None) if lacks == resource => {
                 let waits = rule::Waits { since: line.since.unwrap_or(tx.now().0), line: line.id };
                 if rule::is_overdue(waits, tx.now(), tx.fair_after()) {
                     break;
                 }
             }
-            Asked::Lacks(..) => {}
+            Requested::Lacks(..) => {}
         }
     }
     match due {

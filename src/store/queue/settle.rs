@@ -17,7 +17,7 @@ use crate::store::{
     output::{self, NewOutput},
     params::params,
     place,
-    recompute::{self, Asked},
+    recompute::{self, Requested},
     request::Settlement,
     resource, resource_lock, run, step, step_cache,
     tx::WriteTx,
@@ -35,13 +35,13 @@ pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settleme
         return Ok(Held::Lost);
     };
     resource::give_back(tx, lease.step)?;
-    let asked = tx.memory().cancel_requests.remove(&lease.step);
-    if asked {
+    let cancel_requested = tx.memory().cancel_requests.remove(&lease.step);
+    if cancel_requested {
         tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;
     }
-    apply(tx, &live, settlement, asked)?;
+    apply(tx, &live, settlement, cancel_requested)?;
     match live.key {
-        Some(key) if matches!(settlement, Settlement::Blocked { .. }) && !asked => {
+        Some(key) if matches!(settlement, Settlement::Blocked { .. }) && !cancel_requested => {
             resource_lock::leave_behind(tx, key, lease.token)?;
         }
         Some(key) => resource_lock::release_for_step(tx, key, lease.token)?,
@@ -50,34 +50,34 @@ pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settleme
     Ok(Held::Yes)
 }
 
-/// `asked`: a cancel was requested while the step ran.
-fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
+/// `cancel_requested`: a cancel was requested while the step ran.
+fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, cancel_requested: bool) -> Result<()> {
     match settlement {
         // A cancel was requested while it ran, so it is not retried.
-        Settlement::Retry { record, .. } | Settlement::Blocked { record } if asked => {
+        Settlement::Retry { record, .. } | Settlement::Blocked { record } if cancel_requested => {
             attempt::record(tx, live, Some(record))?;
             cancelled(tx, live)?;
         }
-        Settlement::Release { record, .. } if asked => {
+        Settlement::Release { record, .. } if cancel_requested => {
             attempt::record(tx, live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
             cancelled(tx, live)?;
         }
-        Settlement::Wait { wait: NewWait { on: WaitsFor::Children(group), .. } } if asked => {
+        Settlement::Wait { wait: NewWait { on: WaitsFor::Children(group), .. } } if cancel_requested => {
             child_group::cancel(tx, *group)?;
             apply(tx, live, settlement, false)?;
         }
-        Settlement::Recompute { .. } | Settlement::Wait { .. } if asked => {
+        Settlement::Recompute { .. } | Settlement::Wait { .. } if cancel_requested => {
             attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
             cancelled(tx, live)?;
         }
         Settlement::Recompute { damaged, otherwise } => match recompute::ask(tx, live, damaged)? {
-            Asked::Waits => {}
-            Asked::GivenBack => give_back(tx, live, live.due, false)?,
-            Asked::Hopeless(record) => {
+            Requested::Waits => {}
+            Requested::Released => give_back(tx, live, live.due, false)?,
+            Requested::Hopeless(record) => {
                 attempt::record(tx, live, Some(&record))?;
                 fail(tx, live, false, record.outcome)?;
             }
-            Asked::Unknown => apply(tx, live, otherwise, asked)?,
+            Requested::Unknown => apply(tx, live, otherwise, cancel_requested)?,
         },
         Settlement::Complete { output, cache_key, record } => {
             let output = output.as_ref().map(|it| output::insert(tx, it)).transpose()?;
@@ -91,7 +91,7 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             attempt::record(tx, live, record.as_ref())?;
             match output::share(tx, *output)? {
                 true => complete(tx, live, AttemptOutcome::Cached, Some(*output))?,
-                false if asked => cancelled(tx, live)?,
+                false if cancel_requested => cancelled(tx, live)?,
                 // The cached output was pruned since it was found, so the step has to run.
                 false => give_back(tx, live, live.due, false)?,
             }
@@ -155,22 +155,27 @@ fn wait_for_group(tx: &WriteTx, live: &Live, new: &NewWait, group: GroupId) -> R
             attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
             cancelled(tx, live)
         }
-        Ending::Ends(end, told) => end_wait(tx, live, &end, Some(&told)),
+        Ending::Ends(end, answer) => end_wait(tx, live, &end, Some(&answer)),
     }
 }
 
-/// Ends a waiting step. `told` is the part of the answer that its attempt records, as a JSON object.
-pub(in crate::store) fn end_wait(tx: &WriteTx, live: &Live, end: &End, told: Option<&serde_json::Value>) -> Result<()> {
+/// Ends a waiting step. `answer` is the part of the answer that its attempt records, as a JSON object.
+pub(in crate::store) fn end_wait(
+    tx: &WriteTx,
+    live: &Live,
+    end: &End,
+    answer: Option<&serde_json::Value>,
+) -> Result<()> {
     match end {
         End::Complete(value) => {
             let output = value.as_ref().map(|it| NewOutput { value: Some(it.to_string()), ..NewOutput::default() });
             let output = output.map(|it| output::insert(tx, &it)).transpose()?;
-            let record = told.map(|it| attempt::Record::answered(&Outcome::Succeeded, Some(it)));
+            let record = answer.map(|it| attempt::Record::answered(&Outcome::Succeeded, Some(it)));
             attempt::record(tx, live, record.as_ref())?;
             complete(tx, live, AttemptOutcome::Succeeded, output)
         }
         End::Fail(outcome) => {
-            let record = attempt::Record::answered(outcome, told);
+            let record = attempt::Record::answered(outcome, answer);
             attempt::record(tx, live, Some(&record))?;
             fail(tx, live, false, record.outcome)
         }

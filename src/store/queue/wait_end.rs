@@ -5,11 +5,11 @@ use crate::model::StepId;
 use crate::store::{error::Result, settle, tx::WriteTx, waiting};
 use serde_json::Value;
 
-/// Ends a waiting step and applies the consequences, as for a step that ran. `told` is a JSON object that its attempt
+/// Ends a waiting step and applies the consequences, as for a step that ran. `answer` is a JSON object that its attempt
 /// records. False: it does not wait, or no longer waits.
-pub fn end(tx: &WriteTx, step: StepId, end: &End, told: Option<&Value>) -> Result<bool> {
+pub fn end(tx: &WriteTx, step: StepId, end: &End, answer: Option<&Value>) -> Result<bool> {
     let Some((_, live)) = waiting::take(tx, step)? else { return Ok(false) };
-    settle::end_wait(tx, &live, end, told)?;
+    settle::end_wait(tx, &live, end, answer)?;
     Ok(true)
 }
 

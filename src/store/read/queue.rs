@@ -19,7 +19,8 @@ pub struct TypeQueue {
     pub step_type: String,
     pub paused: bool,
     /// Whether it has its own pool.
-    pub own_lane: bool,
+    #[serde(rename = "own_lane")]
+    pub own_pool: bool,
     /// Claimable now.
     pub ready: i64,
     /// Steps that would be claimable if the type or group were not paused. Those that a claim has already moved aside
@@ -40,7 +41,8 @@ pub struct Queues {
     /// How many of them are also paused, by group or type.
     pub delayed_on_hold: i64,
     /// Steps of paused groups that a claim has moved aside.
-    pub parked: i64,
+    #[serde(rename = "parked")]
+    pub paused: i64,
     /// Steps that would be claimable if nothing were paused, including those moved aside.
     pub on_hold: i64,
     pub groups_open: i64,
@@ -81,7 +83,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     let mut types: BTreeMap<i64, TypeQueue> = BTreeMap::new();
     for (id, queue) in tx.rows("SELECT id, name, paused, queue > 0 FROM step_type", [], |row| {
         let queue =
-            TypeQueue { step_type: row.get(1)?, paused: row.get(2)?, own_lane: row.get(3)?, ..TypeQueue::default() };
+            TypeQueue { step_type: row.get(1)?, paused: row.get(2)?, own_pool: row.get(3)?, ..TypeQueue::default() };
         Ok((row.get::<i64>(0)?, queue))
     })? {
         types.insert(id, queue);
@@ -119,18 +121,18 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     types.retain(|it| it.step_type != HOOK_TYPE || it.paused);
     types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
-    let parked = one(ALL_PAUSED)?;
-    let paused = "SELECT EXISTS (SELECT 1 FROM step_type WHERE paused = 1)
+    let paused = one(ALL_PAUSED)?;
+    let any_paused = "SELECT EXISTS (SELECT 1 FROM step_type WHERE paused = 1)
                       OR EXISTS (SELECT 1 FROM run_group WHERE paused + cancelling > 0 AND paused = 1)";
     // Read only if something is paused.
-    let delayed_on_hold = if one(paused)? > 0 { one(DELAYED_ON_HOLD)? } else { 0 };
+    let delayed_on_hold = if one(any_paused)? > 0 { one(DELAYED_ON_HOLD)? } else { 0 };
     Ok(Queues {
-        on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
+        on_hold: paused + types.iter().map(|it| it.on_hold).sum::<i64>(),
         types,
         delayed: one(DELAYED)? - delayed_hooks,
         next_due,
         delayed_on_hold,
-        parked,
+        paused,
         groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL AND id > 0")?,
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
         waiting: Waits {

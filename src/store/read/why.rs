@@ -89,7 +89,8 @@ pub struct Why {
     /// The condition that skipped it, and the values of that condition.
     pub skipped: Option<Skip>,
     /// Whether a cancel was requested while it was running.
-    pub cancel_asked: bool,
+    #[serde(rename = "cancel_asked")]
+    pub cancel_requested: bool,
     /// The step to retry instead of the run: the highest one whose runs it belongs to.
     #[serde(skip)]
     pub above: Option<StepId>,
@@ -137,7 +138,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 full: None,
                 takers: vec![],
                 skipped: None,
-                cancel_asked: row.get(12)?,
+                cancel_requested: row.get(12)?,
                 above: None,
                 step,
             };

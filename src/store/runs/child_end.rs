@@ -26,6 +26,6 @@ pub(in crate::store) fn ended(tx: &WriteTx, group: GroupId) -> Result<()> {
             attempt::record(tx, &live, Some(&attempt::Record::cancelled()))?;
             settle::cancelled(tx, &live)
         }
-        Ending::Ends(end, told) => wait_end::end(tx, waits.step, &end, Some(&told)).map(|_| ()),
+        Ending::Ends(end, answer) => wait_end::end(tx, waits.step, &end, Some(&answer)).map(|_| ()),
     }
 }

@@ -41,7 +41,7 @@ pub struct Child {
     /// The step was retried, so failed runs of the group must run again.
     pub again: bool,
     /// The step was asked to stop.
-    pub asked: bool,
+    pub cancel_requested: bool,
     pub phase: GroupPhase,
     pub ended: bool,
     pub definition: DefinitionId,
@@ -63,7 +63,7 @@ fn read(row: &Row) -> Result<Child> {
         parent: GroupId(row.get(2)?),
         list: row.get(3)?,
         again: row.get(4)?,
-        asked: row.get(5)?,
+        cancel_requested: row.get(5)?,
         phase: GroupPhase::from_code(row.get(6)?).unwrap_or(GroupPhase::Live),
         ended: row.get(7)?,
         definition: DefinitionId(row.get(8)?),
@@ -290,8 +290,8 @@ pub(in crate::store) fn ending(tx: &ReadTx, group: GroupId) -> Result<Ending> {
         Some((true, _)) => Ending::Again,
         Some((_, true)) if counts.cancelled > 0 => Ending::Cancelled,
         _ => {
-            let told = serde_json::json!({"children": counts.value(), "group": group});
-            Ending::Ends(children::verdict(group, &counts, tolerate), told)
+            let answer = serde_json::json!({"children": counts.value(), "group": group});
+            Ending::Ends(children::verdict(group, &counts, tolerate), answer)
         }
     })
 }
