@@ -1,7 +1,7 @@
 //! The expressions allowed between `{{` and `}}`, and the sources of their values.
 
 use super::yaml::did_you_mean;
-use crate::model::{GroupId, RunId, StepId, Token, Told};
+use crate::model::{GroupId, HookContext, RunId, StepId, Token};
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -52,13 +52,13 @@ impl GroupFact {
         GroupFact::ALL.iter().find(|it| it.0 == self).map_or("", |it| it.1)
     }
 
-    fn of(self, told: &Told) -> Value {
+    fn of(self, hook: &HookContext) -> Value {
         match self {
-            GroupFact::Name => told.name.as_str().into(),
-            GroupFact::Status => told.status.as_str().into(),
-            GroupFact::Failed => told.failed.into(),
-            GroupFact::Total => told.total.into(),
-            GroupFact::Reasons => told.reasons.as_str().into(),
+            GroupFact::Name => hook.name.as_str().into(),
+            GroupFact::Status => hook.status.as_str().into(),
+            GroupFact::Failed => hook.failed.into(),
+            GroupFact::Total => hook.total.into(),
+            GroupFact::Reasons => hook.reasons.as_str().into(),
         }
     }
 }
@@ -92,7 +92,7 @@ pub struct Values<'a> {
     pub attempt: Option<u32>,
     pub token: Option<Token>,
     /// Only for hooks.
-    pub told: Option<Cow<'a, Told>>,
+    pub hook: Option<Cow<'a, HookContext>>,
     /// The step's own declared variables.
     pub env: BTreeMap<String, String>,
 }
@@ -182,12 +182,12 @@ impl Expression {
             Expression::InputChildren(step) => text(values.inputs.get(step).and_then(|it| it.children.as_deref())),
             Expression::Out => text(values.out.as_deref()),
             Expression::Group => text(values.group.map(|it| it.to_string()).as_deref()),
-            Expression::GroupFact(fact) => values.told.as_deref().map(|it| Cow::Owned(fact.of(it))),
+            Expression::GroupFact(fact) => values.hook.as_deref().map(|it| Cow::Owned(fact.of(it))),
             Expression::Run => text(values.run.map(|it| it.to_string()).as_deref()),
             Expression::Step => text(values.step.map(|it| it.to_string()).as_deref()),
             Expression::Attempt => number(values.attempt.map(i64::from)),
             Expression::Token => number(values.token.map(|it| it.0)),
-            Expression::Event => text(values.told.as_deref().map(|it| it.event.as_str())),
+            Expression::Event => text(values.hook.as_deref().map(|it| it.event.as_str())),
             Expression::Env(name) => text(values.env.get(name).map(String::as_str)),
             Expression::Literal(literal) => text(Some(literal)),
         };

@@ -2,7 +2,6 @@
 //!
 //! May import: `model`, `decide`, `settings`. Never: reads the database or runs anything.
 
-mod asked;
 mod canonical;
 pub mod catalog;
 mod children;
@@ -19,6 +18,7 @@ mod quote;
 mod read;
 mod reads;
 pub mod recurrence;
+mod required;
 mod resources;
 pub mod schedule;
 mod secret;
@@ -35,7 +35,6 @@ mod written_worker;
 mod yaml;
 mod yaml_text;
 
-pub use asked::with_parameters;
 pub use canonical::{canonical_json, digest};
 pub use children::Each;
 pub use condition::{Condition, Facts, Formula};
@@ -45,6 +44,7 @@ pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
 pub use parameters::{PARAMETERS, Parameter};
 pub use read::{KnownKinds, WorkflowFile, parse, parse_alerts, parse_file};
 pub use reads::Named;
+pub use required::with_parameters;
 pub use resources::Rendered;
 pub use secret::{MASK, is_secret_name, is_secret_variable, masked, masked_text};
 pub use template::{Part, Template, render_json};

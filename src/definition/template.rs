@@ -187,7 +187,7 @@ mod tests {
             step: Some(StepId(3)),
             attempt: Some(4),
             token: Some(Token(5)),
-            told: None,
+            hook: None,
             env: BTreeMap::from([("HOST".to_string(), "h".to_string())]),
         }
     }

@@ -194,13 +194,13 @@ fn write_with(all: &mut Map<String, Value>, with: &Value, env: &Env) {
 }
 
 fn limits(limits: &StepLimits) -> Value {
-    let given = [
+    let present = [
         ("memory", limits.memory.map(|it| json!(it))),
         ("open_files", limits.open_files.map(|it| json!(it))),
         ("cpu", limits.cpu.map(|it| json!(it))),
     ];
-    let given = given.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
-    Value::Object(given.collect())
+    let present = present.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
+    Value::Object(present.collect())
 }
 
 impl Command {

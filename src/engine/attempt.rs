@@ -230,7 +230,7 @@ fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         secrets: engine.options.secrets.clone(),
         group_name: group.name.clone(),
         looked_up: Value::Null,
-        told: None,
+        hook: None,
     };
     if let Action::Uses(name) = &step.action
         && let Some(kind) = engine.kinds.get(name)

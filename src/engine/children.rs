@@ -122,7 +122,7 @@ impl Engine {
     /// Removes the remains of a group that no process is building any more. The next submission takes over one that is
     /// being built.
     fn give_up_building(&self, child: &Child) -> Result<()> {
-        let lives = child.builder.as_ref().is_some_and(process_stat::is_alive) && !self.has_given_up(child.group);
+        let lives = child.builder.as_ref().is_some_and(process_stat::is_alive) && !self.is_abandoned(child.group);
         if lives { Ok(()) } else { self.sweep_unsealed(child.group) }
     }
 

@@ -100,7 +100,7 @@ pub struct Engine {
     pub(super) ballast: Arc<Ballast>,
     pub(super) catalog: Arc<catalog::Catalog>,
     /// Groups that this process began to build, gave up, and could not remove because the disk was full.
-    pub(super) given_up: Arc<Mutex<BTreeSet<GroupId>>>,
+    pub(super) abandoned: Arc<Mutex<BTreeSet<GroupId>>>,
 }
 
 impl Engine {
@@ -124,7 +124,7 @@ impl Engine {
             identity: Arc::new(process_stat::own_identity()),
             ballast,
             catalog: Arc::default(),
-            given_up: Arc::default(),
+            abandoned: Arc::default(),
         }
     }
 

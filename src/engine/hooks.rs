@@ -12,7 +12,7 @@ use super::{
 use crate::{
     decide::status,
     definition::{Action, Values, render_json},
-    model::{RunId, Scope, Status, StepId, Told},
+    model::{HookContext, RunId, Scope, Status, StepId},
     store::{
         self, Claimed, attempt,
         group::{self, GroupDetail},
@@ -42,7 +42,7 @@ pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
     let known = known.ok_or_else(|| Error::refused("the definition has no such hook".to_string(), None))?;
     let no = known.definition.steps.len() - 1;
     let row = input::Input { definition: hook.definition, no, ..row };
-    let (group, told) = match hook.group.0 {
+    let (group, context) = match hook.group.0 {
         0 => of_schedule(engine, &hook)?,
         _ => (engine.catalog.group(&engine.store, hook.group)?, of_group(engine, &hook)?),
     };
@@ -67,7 +67,7 @@ pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
         secrets: engine.options.secrets.clone(),
         group_name: group.name.clone(),
         looked_up: Value::Null,
-        told: Some(told),
+        hook: Some(context),
     };
     if let Action::Uses(name) = &known.definition.steps[no].action {
         input.with = render_json(&input.with, &values(&input))?;
@@ -79,7 +79,7 @@ pub(super) fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task> {
 }
 
 /// The current state of the group, and why it, its run or its step failed.
-fn of_group(engine: &Engine, hook: &Hook) -> Result<Told> {
+fn of_group(engine: &Engine, hook: &Hook) -> Result<HookContext> {
     Ok(engine.store.read(|tx| {
         let end = group::end(tx, hook.group)?;
         let detail = group::detail(tx, hook.group)?;
@@ -94,7 +94,7 @@ fn of_group(engine: &Engine, hook: &Hook) -> Result<Told> {
             (None, None) => String::new(),
         };
         let (event, status) = (hook.event.clone(), status.name().to_string());
-        Ok(Told { event, name: detail.name, status, failed: end.failed, total: detail.runs, reasons })
+        Ok(HookContext { event, name: detail.name, status, failed: end.failed, total: detail.runs, reasons })
     })?)
 }
 
@@ -115,9 +115,14 @@ fn reasons(kinds: Vec<FailureKind>) -> String {
 }
 
 /// A schedule, presented as a group.
-fn of_schedule(engine: &Engine, hook: &Hook) -> Result<(Arc<GroupDetail>, Told)> {
+fn of_schedule(engine: &Engine, hook: &Hook) -> Result<(Arc<GroupDetail>, HookContext)> {
     let row = engine.store.read(|tx| schedule::of_id(tx, hook.subject))?;
-    let told = Told { event: hook.event.clone(), name: row.name.clone(), reasons: row.problem, ..Told::default() };
+    let context = HookContext {
+        event: hook.event.clone(),
+        name: row.name.clone(),
+        reasons: row.problem,
+        ..HookContext::default()
+    };
     let detail = GroupDetail {
         id: hook.group,
         definition: row.definition,
@@ -132,7 +137,7 @@ fn of_schedule(engine: &Engine, hook: &Hook) -> Result<(Arc<GroupDetail>, Told)>
         weight: 1,
         parent: None,
     };
-    Ok((Arc::new(detail), told))
+    Ok((Arc::new(detail), context))
 }
 
 fn values(input: &StepInput) -> Values<'_> {
@@ -144,7 +149,7 @@ fn values(input: &StepInput) -> Values<'_> {
         step: Some(input.step),
         attempt: Some(input.attempt),
         token: Some(input.token),
-        told: input.told.as_ref().map(Cow::Borrowed),
+        hook: input.hook.as_ref().map(Cow::Borrowed),
         ..Values::default()
     }
 }

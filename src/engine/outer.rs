@@ -26,15 +26,15 @@ impl Outer {
     ) -> Result<Outer> {
         let Some(parent) = group.parent else { return Ok(Outer::default()) };
         let is_own = |name: &String| definition.steps.iter().any(|it| it.name == *name && it.name != step.name);
-        let asked: Vec<String> = step.inputs_asked()?.into_iter().filter(|name| !is_own(name)).collect();
-        if asked.is_empty() {
+        let required: Vec<String> = step.inputs_required()?.into_iter().filter(|name| !is_own(name)).collect();
+        if required.is_empty() {
             return Ok(Outer::default());
         }
         let row = engine.store.read(|tx| input::read(tx, parent))?;
         let known = engine.catalog.definition(&engine.store, row.definition)?;
         let before = Before::of(engine, &row, &known.definition)?;
         let mut outer = Outer::default();
-        for name in asked {
+        for name in required {
             let Some(no) = known.definition.steps.iter().position(|it| it.name == name) else { continue };
             let found = engine.store.read(|tx| input::outputs(tx, row.first_step, &[no]))?;
             let output = found.into_iter().next().flatten().unwrap_or_default();

@@ -207,13 +207,13 @@ impl Engine {
     }
 
     fn prune_kept(&self, what: &Prune, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
-        let asked = what.outputs == Outputs::Remove;
-        let groups: Vec<Option<GroupId>> = match what.groups.is_empty() || !asked {
+        let removes_all = what.outputs == Outputs::Remove;
+        let groups: Vec<Option<GroupId>> = match what.groups.is_empty() || !removes_all {
             true => vec![None],
             false => what.groups.iter().copied().map(Some).collect(),
         };
         for all_of in groups {
-            let all_before = (asked && what.groups.is_empty()).then_some(what.before);
+            let all_before = (removes_all && what.groups.is_empty()).then_some(what.before);
             let which = kept_output::Stale { all_before, all_of };
             let mut after = 0;
             loop {

@@ -75,7 +75,7 @@ fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
         ))
     })?;
     let abandoned = |it: &(GroupId, Option<ProcessIdentity>)| {
-        it.1.as_ref().is_none_or(|builder| !process_stat::is_alive(builder)) || engine.has_given_up(it.0)
+        it.1.as_ref().is_none_or(|builder| !process_stat::is_alive(builder)) || engine.is_abandoned(it.0)
     };
     let unsealed = unsealed.into_iter().filter(abandoned).map(|it| it.0).collect();
     let kinds = [

@@ -65,12 +65,13 @@ impl<'a> Reserve<'a> {
         for (name, units) in rendered.units {
             let (capacity, new) = self.capacity(&name)?;
             if units > capacity.units {
-                let (asked, there) = (units_text(&name, units), units_text(&name, capacity.units));
+                let (requested, there) = (units_text(&name, units), units_text(&name, capacity.units));
                 let says = match capacity.source {
                     CapacitySource::Default => String::new(),
                     source => format!(", as {} says", source.words()),
                 };
-                let what = format!("step `{}` needs {asked} of `{name}`, but its capacity is {there}{says}", step.name);
+                let what =
+                    format!("step `{}` needs {requested} of `{name}`, but its capacity is {there}{says}", step.name);
                 let hint =
                     "ask for less, or raise it with `capacity:` in the workflow or `[resources]` in the settings";
                 return Err(Error::refused(what, Some(hint)));

@@ -45,7 +45,7 @@ const OUT_OF_MEMORY: &str = "memory allocation of";
 /// Values are limited where they are made; this is far more.
 const ANSWER_MAX: u64 = 256 << 20;
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+static CHECKS_ROLE: AtomicBool = AtomicBool::new(false);
 
 #[derive(Serialize, Deserialize)]
 struct Request {
@@ -86,7 +86,7 @@ struct Ended {
 /// program. Call this at the start of `main`, after the shim. Without this call, suspect steps run in the engine's
 /// process like all others.
 pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
-    ASKED.store(true, Ordering::Relaxed);
+    CHECKS_ROLE.store(true, Ordering::Relaxed);
     if env::args_os().nth(1)? != WORD {
         return None;
     }
@@ -147,7 +147,7 @@ pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepR
 
 fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepResult>> {
     // A program that does not call `run_if_asked` would start its own work instead.
-    if program::is_this_program() && !ASKED.load(Ordering::Relaxed) {
+    if program::is_this_program() && !CHECKS_ROLE.load(Ordering::Relaxed) {
         return Ok(None);
     }
     let Ok(program) = program::program() else { return Ok(None) };

@@ -13,8 +13,8 @@ use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
     model::{
-        ArtifactHash, ArtifactRef, AttemptStats, GroupId, Millis, Outcome, Report, RunId, StepId, StepState, Token,
-        Told,
+        ArtifactHash, ArtifactRef, AttemptStats, GroupId, HookContext, Millis, Outcome, Report, RunId, StepId,
+        StepState, Token,
     },
     os::{CancelToken, FileLock, LockState, ownership},
     settings::{self, Secret},
@@ -61,7 +61,7 @@ pub struct StepInput {
     pub looked_up: Value,
     /// The event of a hook. `group`, `run` and `step` are those of the event, or 0.
     #[serde(default)]
-    pub told: Option<Told>,
+    pub hook: Option<HookContext>,
 }
 
 impl StepInput {

@@ -129,7 +129,7 @@ impl Engine {
         check_weight(submission.weight)?;
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
         // The disk may still be full.
-        self.given_up().clone().into_iter().for_each(|group| drop(self.sweep_unsealed(group)));
+        self.abandoned().clone().into_iter().for_each(|group| drop(self.sweep_unsealed(group)));
         let runs = self.render_runs(&submission)?;
         let new = NewGroup {
             definition: self.intern(&submission.definition)?,
@@ -162,7 +162,7 @@ impl Engine {
                     return Ok(Submitted { gone: Some(status), ..Submitted::existing(group) });
                 }
                 (Created::Unfinished(group, builder), _)
-                    if process_stat::is_alive(&builder) && !self.has_given_up(group) =>
+                    if process_stat::is_alive(&builder) && !self.is_abandoned(group) =>
                 {
                     let key = submission.key.unwrap_or_default();
                     let what = format!("{group} with key `{key}` is being submitted by process {}", builder.pid);
@@ -173,7 +173,7 @@ impl Engine {
                 (Created::New(group), first_run) => {
                     self.add_rest(group, runs, slice).inspect_err(|_| {
                         // It was never acknowledged. If this fails too, a worker removes it later.
-                        self.given_up().insert(group);
+                        self.abandoned().insert(group);
                         let _ = self.sweep_unsealed(group);
                     })?;
                     self.finish_replaced(&new, group)?;
@@ -222,17 +222,17 @@ impl Engine {
     /// Removes a group that was never acknowledged and whose builder is dead.
     pub(super) fn sweep_unsealed(&self, group: GroupId) -> Result<()> {
         while self.store.write(move |tx| group_end::sweep_unsealed(tx, group, 100))? {}
-        self.given_up().remove(&group);
+        self.abandoned().remove(&group);
         Ok(())
     }
 
     /// Whether this process began to build the group and gave up.
-    pub(super) fn has_given_up(&self, group: GroupId) -> bool {
-        self.given_up().contains(&group)
+    pub(super) fn is_abandoned(&self, group: GroupId) -> bool {
+        self.abandoned().contains(&group)
     }
 
-    fn given_up(&self) -> MutexGuard<'_, BTreeSet<GroupId>> {
-        self.given_up.lock().unpoisoned()
+    fn abandoned(&self) -> MutexGuard<'_, BTreeSet<GroupId>> {
+        self.abandoned.lock().unpoisoned()
     }
 
     /// Renders the resource key of each step of each run, and the resources that it takes. They never change after

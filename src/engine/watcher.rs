@@ -149,11 +149,11 @@ struct Watcher {
     /// When a commit was last seen.
     stirred: Monotonic,
     probed: Monotonic,
-    disk_asked: Monotonic,
+    disk_checked: Monotonic,
     swept: Monotonic,
-    told: Monotonic,
+    reported: Monotonic,
     /// The worker processes in the last report.
-    told_of: Vec<u32>,
+    reported_pids: Vec<u32>,
 }
 
 impl Watcher {
@@ -182,10 +182,10 @@ impl Watcher {
             planned: now,
             stirred: now,
             probed: long_ago,
-            disk_asked: now,
+            disk_checked: now,
             swept: long_ago,
-            told: now,
-            told_of: Vec::new(),
+            reported: now,
+            reported_pids: Vec::new(),
         })
     }
 
@@ -197,8 +197,8 @@ impl Watcher {
         self.look_at_commits(now)?;
         self.due()?;
         self.knock(now)?;
-        if now.since(self.disk_asked) >= DISK {
-            self.disk_asked = now;
+        if now.since(self.disk_checked) >= DISK {
+            self.disk_checked = now;
             // Nothing may ever be written, so an idle worker must check this too.
             self.state.engine.store.check_file()?;
             self.ask_disk();
@@ -211,8 +211,8 @@ impl Watcher {
             self.swept = now;
             self.sweep_locks()?;
         }
-        if now.since(self.told) >= TELL {
-            self.told = now;
+        if now.since(self.reported) >= TELL {
+            self.reported = now;
             self.note_peaks()?;
             self.tell_processes()?;
         }
@@ -264,12 +264,12 @@ impl Watcher {
         let processes = self.state.worker_pools.workers();
         let pids: Vec<u32> = processes.iter().map(|it| it.pid).collect();
         let works = !pids.is_empty() && !self.state.attempts().is_empty();
-        if !works && pids == self.told_of {
+        if !works && pids == self.reported_pids {
             return Ok(());
         }
         let (id, text) = (self.state.id(), serde_json::to_string(&processes).unwrap_or_else(|_| "[]".into()));
         self.state.engine.store.write(move |tx| store::worker::tell_processes(tx, id, &text))?;
-        self.told_of = pids;
+        self.reported_pids = pids;
         Ok(())
     }
 
@@ -283,7 +283,7 @@ impl Watcher {
         self.stirred = now;
         let store = &self.state.engine.store;
         let own = self.state.id();
-        let (next_due, next_wait, next_firing, watches, workers, asked, left) = store.read(|tx| {
+        let (next_due, next_wait, next_firing, watches, workers, leases, left) = store.read(|tx| {
             let left = resource_lock::left_behind(tx)?;
             let next_firing = store::schedule::next_due(tx)?;
             let (next_due, next_wait) = (idle::next_due(tx)?, store::waiting::next_due(tx)?);
@@ -304,11 +304,11 @@ impl Watcher {
         }
         let registered = workers.iter().any(|it| it.id == own);
         self.others = workers.into_iter().filter(|it| it.id != own).collect();
-        self.state.cancel_all(&asked.cancelled, KillIntent::Cancel);
+        self.state.cancel_all(&leases.cancelled, KillIntent::Cancel);
         if !registered {
             self.come_back()?;
         } else {
-            self.drop_lost(&asked.live.into_iter().collect());
+            self.drop_lost(&leases.live.into_iter().collect());
         }
         self.state.chore_notify.ring();
         self.state.schedule_notify.ring();

@@ -36,7 +36,7 @@ pub struct Worker {
     /// Claim and run steps; end when the worker is drained.
     consumers: Threads,
     /// Heartbeat and watcher; end when everything is settled.
-    keepers: Threads,
+    background: Threads,
 }
 
 impl Worker {
@@ -83,15 +83,15 @@ impl Worker {
             retention_notify: Notify::default(),
         });
         engine.store.listen(state.clone());
-        let worker = Worker { state: state.clone(), consumers: Threads::default(), keepers: Threads::default() };
+        let worker = Worker { state: state.clone(), consumers: Threads::default(), background: Threads::default() };
         let pools = options.pools.clone();
         let (begun, beats) = mpsc::channel();
-        worker.spawn(&worker.keepers, "windlass-heart".into(), |state| state.keep_beating(begun))?;
+        worker.spawn(&worker.background, "windlass-heart".into(), |state| state.keep_beating(begun))?;
         // Nothing is claimed before others can see the heartbeat thread.
         let _ = beats.recv();
-        worker.spawn(&worker.keepers, "windlass-watcher".into(), move |state| watcher::run(&state, &pools))?;
+        worker.spawn(&worker.background, "windlass-watcher".into(), move |state| watcher::run(&state, &pools))?;
         if options.scope == Scope::Everything {
-            worker.spawn(&worker.consumers, "windlass-upkeep".into(), |state| retention::run(&state))?;
+            worker.spawn(&worker.consumers, "windlass-retention".into(), |state| retention::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-chores".into(), |state| chores::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-schedules".into(), |state| schedules::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-watch".into(), |state| watch::run(&state))?;
@@ -184,7 +184,7 @@ impl Worker {
         self.state.worker_pools.close();
         self.state.finished.store(true, Ordering::Release);
         self.state.ring_all();
-        self.keepers.join();
+        self.background.join();
         let mut membership = self.state.membership();
         if let Some(line) = membership.line.take() {
             let id = membership.id;

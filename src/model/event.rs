@@ -93,7 +93,7 @@ pub mod by_name {
 
 /// The event of a hook, and the state of its group when the hook runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct HookContext {
     /// Such as `group_end`.
     pub event: String,
     /// The name of the group. For an event of a schedule, the name of the schedule.

@@ -37,7 +37,7 @@ pub use code::{
 };
 pub use concurrency::Concurrency;
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
-pub use event::{Event, EventKind, Told};
+pub use event::{Event, EventKind, HookContext};
 pub use group::Scope;
 pub use ids::{
     ArtifactId, DefinitionId, DemandId, GroupId, KeyId, OutputId, ResourceId, RunId, StepId, Token, TypeId, WorkerId,

@@ -157,7 +157,7 @@ fn values(details: &StepDetails, inputs: Vec<(String, Input)>) -> Values<'static
         run: Some(details.hook.as_ref().map_or(details.run, |it| it.run.unwrap_or(RunId(0)))),
         step: Some(details.hook.as_ref().map_or(details.step.id, |it| it.step.unwrap_or(StepId(0)))),
         // The rest of what it was told is known only when it runs.
-        told: None,
+        hook: None,
         attempt: last.map(|it| it.n as u32),
         token: last.map(|it| it.token),
         ..Values::default()

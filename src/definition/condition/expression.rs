@@ -84,15 +84,15 @@ impl<K: Kind> Expression<K> {
 
     /// The parameters without which it can't be evaluated. Parameters that it tests with `has` are not required.
     pub fn parameters(&self) -> Vec<String> {
-        let (mut asked, mut guarded) = (Vec::new(), Vec::new());
+        let (mut required, mut guarded) = (Vec::new(), Vec::new());
         let params = Node::Name("params".into());
         walk(&self.root, &mut |node| match node {
-            Node::Select(of, name) if **of == params => asked.push(name.clone()),
+            Node::Select(of, name) if **of == params => required.push(name.clone()),
             Node::Has(of, name) if **of == params => guarded.push(name.clone()),
             _ => (),
         });
-        asked.retain(|it| !guarded.contains(it));
-        asked
+        required.retain(|it| !guarded.contains(it));
+        required
     }
 
     /// The value of each name, as written in the condition. For people: texts are shortened and secrets are masked.

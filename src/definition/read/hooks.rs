@@ -81,14 +81,14 @@ impl Reader<'_> {
     pub(super) fn worker_limits(&self, node: &Node) -> Result<WorkerLimits> {
         let fields = self.source.fields(node, "`limits` of a worker", &["rss", "fds", "age"])?;
         let mut limits = self.known.worker_limits;
-        let given = |name| fields.get_or_null(name).map(|it| (it, it.value != Value::Null));
-        if let Some((node, set)) = given("rss") {
+        let written = |name| fields.get_or_null(name).map(|it| (it, it.value != Value::Null));
+        if let Some((node, set)) = written("rss") {
             limits.rss = set.then(|| self.source.unit(node, "rss")).transpose()?;
         }
-        if let Some((node, set)) = given("fds") {
+        if let Some((node, set)) = written("fds") {
             limits.fds = set.then(|| self.source.count(node, "fds", 1 << 20)).transpose()?;
         }
-        if let Some((node, set)) = given("age") {
+        if let Some((node, set)) = written("age") {
             limits.age = set.then(|| self.source.unit(node, "age")).transpose()?;
         }
         Ok(limits)

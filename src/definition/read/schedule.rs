@@ -55,24 +55,24 @@ impl Reader<'_> {
 
     pub(super) fn items_from(&self, fields: &Fields<'_>) -> Result<Option<ItemsFrom>> {
         let Some(node) = fields.get("items_from") else { return Ok(None) };
-        let given = self.source.fields(node, "`items_from`", &["list", "glob", "file", "command"])?;
+        let written = self.source.fields(node, "`items_from`", &["list", "glob", "file", "command"])?;
         let text = |node: &Node, what: &str| self.source.text(node, what);
         let mut found = Vec::new();
-        if let Some(node) = given.get("list") {
+        if let Some(node) = written.get("list") {
             let items = self.source.list(node, "list")?.iter().map(|it| text(it, "an item"));
             found.push(ItemsFrom::List(items.collect::<Result<_>>()?));
         }
-        if let Some(node) = given.get("glob") {
+        if let Some(node) = written.get("glob") {
             let pattern = text(node, "glob")?;
             if let Err(error) = glob::Pattern::new(&pattern) {
                 return Err(self.source.refuse(node.line, format!("`{pattern}` is not a pattern: {error}"), None));
             }
             found.push(ItemsFrom::Glob(pattern));
         }
-        if let Some(node) = given.get("file") {
+        if let Some(node) = written.get("file") {
             found.push(ItemsFrom::File(text(node, "file")?));
         }
-        if let Some(node) = given.get("command") {
+        if let Some(node) = written.get("command") {
             found.push(ItemsFrom::Command(text(node, "command")?));
         }
         match found.len() {

@@ -22,8 +22,8 @@ const BESIDE: &[&str] = &["name", "needs", "type", "when", "after", "allow_failu
 impl Reader<'_> {
     /// What a step waits for. None if it has none of the keys.
     pub(super) fn wait(&self, fields: &Fields<'_>, scope: Scope<'_>) -> Result<Option<Wait>> {
-        let mut given = WAITS.iter().filter_map(|key| Some((*key, fields.get(key)?)));
-        let Some((key, node)) = given.next() else { return Ok(None) };
+        let mut written = WAITS.iter().filter_map(|key| Some((*key, fields.get(key)?)));
+        let Some((key, node)) = written.next() else { return Ok(None) };
         for other in super::STEP.iter().filter(|it| **it != key && !BESIDE.contains(it)) {
             if let Some(at) = fields.get_or_null(other) {
                 let message = format!("`{other}` does not work with `{key}`: the step runs nothing");

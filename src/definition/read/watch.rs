@@ -29,8 +29,8 @@ impl Reader<'_> {
                 return Err(self.source.refuse(other_node.line, what, Some(hint)));
             }
         }
-        let given = self.source.fields(node, "`on`", &["files", "match", "settled", "existing", "every"])?;
-        let Some(files) = given.get("files") else {
+        let written = self.source.fields(node, "`on`", &["files", "match", "settled", "existing", "every"])?;
+        let Some(files) = written.get("files") else {
             return Err(self.source.refuse(node.line, "`on` has no `files`, the directory to watch", Some(EXAMPLE)));
         };
         let directory = self.source.text(files, "files")?;
@@ -38,7 +38,7 @@ impl Reader<'_> {
             let hint = "`files` is one directory; patterns go into `match`, such as `match: \"**/*.pdf\"`";
             return Err(self.source.refuse(files.line, format!("`files: {directory}` is not a directory"), Some(hint)));
         }
-        let patterns = match given.get("match") {
+        let patterns = match written.get("match") {
             None => vec!["*".to_string()],
             Some(it) => match &it.value {
                 Value::List(_) => {
@@ -48,13 +48,13 @@ impl Reader<'_> {
                 _ => vec![self.source.text(it, "match")?],
             },
         };
-        let line = given.get("match").map_or(node.line, |it| it.line);
+        let line = written.get("match").map_or(node.line, |it| it.line);
         if patterns.is_empty() || patterns.iter().any(|it| it.starts_with('/') || it.is_empty()) {
             let hint = "patterns are relative to the directory: `*.pdf`, or `**/*.pdf` for those below it, too";
             return Err(self.source.refuse(line, "`match` has a pattern that no file matches", Some(hint)));
         }
         let time =
-            |name: &str| given.get(name).map(|it| Ok((it.line, self.source.unit::<Millis>(it, name)?))).transpose();
+            |name: &str| written.get(name).map(|it| Ok((it.line, self.source.unit::<Millis>(it, name)?))).transpose();
         let settled = time("settled")?;
         let every = time("every")?;
         for (name, least, found) in [("settled", LEAST, settled), ("every", Millis::seconds(1), every)] {
@@ -63,7 +63,7 @@ impl Reader<'_> {
                 return Err(self.source.refuse(line, what, None));
             }
         }
-        let existing = given.get("existing").map(|it| self.source.bool(it, "existing")).transpose()?;
+        let existing = written.get("existing").map(|it| self.source.bool(it, "existing")).transpose()?;
         let watch = FileWatch {
             files: directory,
             patterns,

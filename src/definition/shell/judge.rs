@@ -160,12 +160,12 @@ impl Script {
         self.interpreted(&words[begins..]);
         self.programmed(&words[begins..]);
         // The name of an unknown command is passed to `command_not_found_handle`.
-        let mut given = all.clone();
-        given.add(&command.content);
-        given.texts.clear();
-        if !given.is_empty() {
-            self.gets("BASH_COMMAND", given.clone());
-            self.gets("@", given);
+        let mut received = all.clone();
+        received.add(&command.content);
+        received.texts.clear();
+        if !received.is_empty() {
+            self.gets("BASH_COMMAND", received.clone());
+            self.gets("@", received);
         }
         if let Some(last) = words.last() {
             self.gets("_", last.with_text());

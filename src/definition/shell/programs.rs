@@ -172,7 +172,7 @@ impl Script {
             // A program that is not known may start it; it may as well be a mere word, so that only options count.
             let unknown = Interpreter { operand: None, reads: false, ..*interpreter };
             let interpreter = if is_run { interpreter } else { &unknown };
-            let (texts, is_given) = interpreter.texts(&words[at + 1..]);
+            let (texts, has_text) = interpreter.texts(&words[at + 1..]);
             for text in &texts {
                 self.code(base(word), text);
                 self.replaced(&words[..at], text);
@@ -181,7 +181,7 @@ impl Script {
             if base(word).starts_with("perl") {
                 self.perl_files(&words[at + 1..]);
             }
-            if interpreter.reads && !is_given {
+            if interpreter.reads && !has_text {
                 self.run(Content::of(READ), format!("in what `{}` reads", base(word)), CODE);
             }
         }
@@ -411,8 +411,8 @@ impl Interpreter {
             }
             texts = vec![joined];
         }
-        let is_given = !texts.is_empty() || instead || (operands > 0 && self.operand != Some(1));
-        (texts, is_given)
+        let has_text = !texts.is_empty() || instead || (operands > 0 && self.operand != Some(1));
+        (texts, has_text)
     }
 
     /// Reads `-abc`. Returns whether one of the options replaces the operand.

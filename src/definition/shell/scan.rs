@@ -62,7 +62,7 @@ impl Scan {
     pub(super) fn end(mut self) -> Script {
         self.end_word();
         if let Some((place, hint)) = self.astray {
-            self.script.unread(&self.tail, place, hint);
+            self.script.unreadable(&self.tail, place, hint);
         }
         self.script.end_command(false);
         self.script

@@ -49,7 +49,7 @@ pub(super) enum Redirect {
 
 /// What the commands of a list may print.
 #[derive(Debug, Default)]
-struct Given {
+struct Printed {
     /// Printed by pipelines that have ended.
     ended: Content,
     pipeline: Content,
@@ -60,7 +60,7 @@ pub(super) struct Script {
     /// One for the script, and one for each open `$( )` and `( )`.
     open: Vec<Command>,
     /// What the commands in each of them receive and might print.
-    given: Vec<Given>,
+    printed: Vec<Printed>,
     pub uses: Vec<Use>,
     pub flows: Vec<Flow>,
     computed: String,
@@ -96,7 +96,7 @@ pub(super) struct Script {
 
 impl Script {
     pub fn new() -> Script {
-        Script { open: vec![Command::default()], given: vec![Given::default()], ..Script::default() }
+        Script { open: vec![Command::default()], printed: vec![Printed::default()], ..Script::default() }
     }
 
     fn command(&mut self) -> &mut Command {
@@ -167,7 +167,7 @@ impl Script {
     }
 
     /// Shells may read this text in unknown ways, so values named in it are refused.
-    pub fn unread(&mut self, text: &str, place: &str, hint: &'static str) {
+    pub fn unreadable(&mut self, text: &str, place: &str, hint: &'static str) {
         let mut content = Content::default();
         content.names.extend(names_in(text));
         let behind = || text.split('$').skip(1).map(|it| it.trim_start_matches(['{', '#', '!']));
@@ -299,12 +299,12 @@ impl Script {
                 // This file contains the environment.
                 if word.text.starts_with("/proc/") && word.text.ends_with("/environ") {
                     self.flow(READ, "WINDLASS_ITEM");
-                    let given = self.given.last_mut();
-                    given.into_iter().for_each(|it| it.pipeline.names.push("WINDLASS_ITEM".into()));
+                    let printed = self.printed.last_mut();
+                    printed.into_iter().for_each(|it| it.pipeline.names.push("WINDLASS_ITEM".into()));
                 }
                 if redirect == Redirect::Text || word.process {
-                    if let Some(given) = self.given.last_mut() {
-                        given.pipeline.add(&word.with_text());
+                    if let Some(printed) = self.printed.last_mut() {
+                        printed.pipeline.add(&word.with_text());
                     }
                     self.gets(READ, word.with_text());
                 }
@@ -339,12 +339,12 @@ impl Script {
             self.piped = piped;
             self.judge(&words);
         }
-        let Some(given) = self.given.last_mut() else { return };
+        let Some(printed) = self.printed.last_mut() else { return };
         if counts(&words) {
-            given.pipeline = Content::default();
+            printed.pipeline = Content::default();
         }
         if !piped {
-            given.ended.add(&std::mem::take(&mut given.pipeline));
+            printed.ended.add(&std::mem::take(&mut printed.pipeline));
         }
     }
 
@@ -380,32 +380,32 @@ impl Script {
 
     pub fn open_list(&mut self) {
         self.open.push(Command::default());
-        self.given.push(Given::default());
+        self.printed.push(Printed::default());
     }
 
     /// A `)`. The output of a `$( )` becomes part of its word.
     pub fn close_list(&mut self, is_word: bool, spreads: bool, computes: bool) {
         self.end_command(false);
         self.open.pop();
-        let given = self.given.pop().unwrap_or_default().ended;
-        if let Some(outer) = self.given.last_mut() {
-            outer.pipeline.add(&given);
+        let printed = self.printed.pop().unwrap_or_default().ended;
+        if let Some(outer) = self.printed.last_mut() {
+            outer.pipeline.add(&printed);
         }
         if is_word {
-            self.word().content.add(&given);
+            self.word().content.add(&printed);
         }
         if spreads {
-            self.word().spread.add(&given);
+            self.word().spread.add(&printed);
         }
         if computes {
-            self.evaluated(given, "in an arithmetic expression".into(), COMPUTE);
+            self.evaluated(printed, "in an arithmetic expression".into(), COMPUTE);
         }
     }
 
     /// Records what a command can print, so that text read from it counts as made of that.
     pub fn give(&mut self, content: &Content) {
-        if let Some(given) = self.given.last_mut() {
-            given.pipeline.add(content);
+        if let Some(printed) = self.printed.last_mut() {
+            printed.pipeline.add(content);
         }
         if self.bodies.contains(&true) {
             self.flows.push(Flow { name: RETURNED.into(), content: content.clone() });

@@ -131,7 +131,7 @@ pub(super) fn values<'a>(
         step: Some(input.step),
         attempt: Some(input.attempt),
         token: Some(input.token),
-        told: input.told.as_ref().map(Cow::Borrowed),
+        hook: input.hook.as_ref().map(Cow::Borrowed),
         env: BTreeMap::new(),
     }
 }
@@ -179,7 +179,7 @@ fn environment(
         ("WINDLASS_INPUTS", inputs.to_string()),
     ];
     let url = input.daemon().map(|it| ("WINDLASS_URL", format!("http://{it}")));
-    let told = input.told.as_ref().map(|it| {
+    let hook = input.hook.as_ref().map(|it| {
         [
             ("WINDLASS_EVENT", it.event.clone()),
             ("WINDLASS_GROUP_NAME", it.name.clone()),
@@ -189,7 +189,7 @@ fn environment(
             ("WINDLASS_GROUP_REASONS", it.reasons.clone()),
         ]
     });
-    let own = own.into_iter().chain(url).chain(told.into_iter().flatten());
+    let own = own.into_iter().chain(url).chain(hook.into_iter().flatten());
     let mut all = environment_passed_on();
     for (name, value) in own.into_iter().chain(extra.iter().map(|(name, value)| (name.as_str(), value.clone()))) {
         if value.contains('\0') {
@@ -216,7 +216,7 @@ fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
     let mut result = StepResult::ended(outcome).with_stats(certificate);
     result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
     // A hook has no result.
-    if result.report.outcome == Outcome::Succeeded && cx.input.told.is_none() {
+    if result.report.outcome == Outcome::Succeeded && cx.input.hook.is_none() {
         let until = Until::of(cx.cancel, cx.step.timeout, end.wall);
         result.keep(cx.work.collect(OUT, cx.artifacts, until), until);
         value::keep_printed(cx, &mut result, &end.stdout);

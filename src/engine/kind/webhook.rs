@@ -38,8 +38,8 @@ impl StepKind for Webhook {
             Err(error) => return StepResult::not_run(&error, false),
         };
         let patience = cx.step.timeout.map_or(PATIENCE, |it| it.duration().min(PATIENCE));
-        let (told, answer) = mpsc::channel();
-        let sent = threads::start("windlass-webhook", move || told.send(request.send(patience)).is_ok());
+        let (reported, answer) = mpsc::channel();
+        let sent = threads::start("windlass-webhook", move || reported.send(request.send(patience)).is_ok());
         if let Err(error) = sent {
             let reason = format!("no thread available to send the request: {error}");
             return StepResult::ended(Outcome::NoRoom { reason, in_vain: false });
@@ -91,8 +91,8 @@ impl Request {
         }
         let text = || parameters.text.clone().unwrap_or_else(|| message(input));
         let body = parameters.body.clone().unwrap_or_else(|| json!({"text": text()})).to_string();
-        if let Some(told) = &input.told {
-            headers.push(("x-windlass-event".to_string(), told.event.clone()));
+        if let Some(hook) = &input.hook {
+            headers.push(("x-windlass-event".to_string(), hook.event.clone()));
         }
         headers.push(("x-windlass-delivery".to_string(), input.token.0.to_string()));
         if let Some(name) = &parameters.secret {
@@ -164,24 +164,24 @@ impl Request {
 
 /// A description of the event for people.
 fn message(input: &StepInput) -> String {
-    let Some(told) = &input.told else {
+    let Some(hook) = &input.hook else {
         return format!("windlass: {} of {} ({})", input.step, input.group, input.group_name);
     };
-    let reasons = if told.reasons.is_empty() { String::new() } else { format!(": {}", told.reasons) };
+    let reasons = if hook.reasons.is_empty() { String::new() } else { format!(": {}", hook.reasons) };
     if input.group.0 == 0 {
-        return format!("windlass: schedule {} missed{reasons}", told.name);
+        return format!("windlass: schedule {} missed{reasons}", hook.name);
     }
     let of = match (input.step.0, input.run.0) {
         (0, 0) => String::new(),
         (0, run) => format!(", r{run}"),
         (step, _) => format!(", s{step}"),
     };
-    let counts = match told.status == Status::Failed.name() && of.is_empty() {
-        true => format!(", {} of {} runs failed", told.failed, told.total),
+    let counts = match hook.status == Status::Failed.name() && of.is_empty() {
+        true => format!(", {} of {} runs failed", hook.failed, hook.total),
         false => String::new(),
     };
-    let what = if of.is_empty() { told.status.to_lowercase() } else { told.event.replace('_', " ") };
-    format!("windlass: {} ({}{of}) {what}{counts}{reasons}", told.name, input.group)
+    let what = if of.is_empty() { hook.status.to_lowercase() } else { hook.event.replace('_', " ") };
+    format!("windlass: {} ({}{of}) {what}{counts}{reasons}", hook.name, input.group)
 }
 
 /// HMAC-SHA256 (RFC 2104).

@@ -450,7 +450,7 @@ fn problem_of(listing: &Listing) -> String {
         Some((count, name)) => {
             format!("the names of {count} files are not UTF-8, such as {}: rename them", name.display())
         }
-        None if listing.unread.is_empty() => String::new(),
+        None if listing.unreadable.is_empty() => String::new(),
         None => format!("can't read {}", listing.reason),
     }
 }

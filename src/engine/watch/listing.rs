@@ -19,7 +19,7 @@ pub struct Listing {
     /// The number of files with names that are not UTF-8, and the first of them.
     pub unnamable: Option<(usize, PathBuf)>,
     /// Directories that could not be read, relative to the root, and the reason for the first.
-    pub unread: Vec<PathBuf>,
+    pub unreadable: Vec<PathBuf>,
     pub reason: String,
     /// There are more files than `MOST_FILES`.
     pub is_cut: bool,
@@ -30,7 +30,7 @@ pub struct Listing {
 impl Listing {
     /// Whether nothing is known about this path because its directory could not be read.
     pub fn hides(&self, path: &str) -> bool {
-        self.is_cut || self.unread.iter().any(|it| Path::new(path).starts_with(it))
+        self.is_cut || self.unreadable.iter().any(|it| Path::new(path).starts_with(it))
     }
 
     pub fn has(&self, path: &str) -> bool {
@@ -62,7 +62,7 @@ pub fn list(root: &Path, matcher: &Matcher, avoid: &Path, mut enter: impl FnMut(
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 listing.reason = format!("{}: {error}", path.display());
-                listing.unread.push(directory);
+                listing.unreadable.push(directory);
             }
             Ok(()) => {}
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 impl StepDefinition {
     /// The names of the steps that its templates refer to.
-    pub fn inputs_asked(&self) -> Result<Vec<String>> {
+    pub fn inputs_required(&self) -> Result<Vec<String>> {
         let templates = action_templates(&self.action, &self.env, &self.with)?;
         let names = templates.iter().flat_map(Template::expressions).filter_map(|it| match it {
             Expression::InputDir(step)
@@ -35,13 +35,13 @@ impl StepDefinition {
 
     /// The parameters without which its condition, its list or its time can't be evaluated.
     fn parameters_of_formulas(&self) -> Vec<String> {
-        let mut asked: Vec<String> = self.when.iter().flat_map(Condition::parameters).collect();
+        let mut required: Vec<String> = self.when.iter().flat_map(Condition::parameters).collect();
         match &self.action {
-            Action::Children(children) => asked.extend(children.each.iter().flat_map(|it| it.parameters())),
-            Action::Wait(Wait::Until(Time::Formula(formula))) => asked.extend(formula.parameters()),
+            Action::Children(children) => required.extend(children.each.iter().flat_map(|it| it.parameters())),
+            Action::Wait(Wait::Until(Time::Formula(formula))) => required.extend(formula.parameters()),
             _ => {}
         }
-        asked
+        required
     }
 
     pub(super) fn templates(&self) -> Result<Vec<Template>> {
