@@ -253,7 +253,7 @@ fn a_command_inherits_what_it_is_given_and_nothing_else() {
     let house = House::new();
     let (mut read, write) = std::io::pipe().unwrap();
     let mut spec = house.shell("echo through 3 >&3; ls /proc/self/fd");
-    spec.given_fds = vec![write.into()];
+    spec.passed_fds = vec![write.into()];
     let end = run(&spec);
     drop(spec);
     let mut sent = String::new();
@@ -356,7 +356,7 @@ fn launch(spec: &ChildSpec) -> windlass::process::handle::ShimHandle {
         stdout: Stdio::null(),
         stderr: Stdio::null(),
         config: Default::default(),
-        given: &[],
+        passed: &[],
         kept: &[],
     })
     .unwrap()

@@ -75,7 +75,7 @@ pub(super) struct Summary {
 /// Reads documents if this process was started to do so, and returns the exit code to end with. Call it at the start of
 /// `main`, after the shim.
 pub fn run_if_asked() -> Option<i32> {
-    if serve::asked_for()? != NAME {
+    if serve::requested()? != NAME {
         return None;
     }
     Some(match serve(work) {

@@ -69,7 +69,7 @@ pub struct ChildSpec {
     /// Receives stdout, which is then not captured.
     pub stdout_file: Option<File>,
     /// Inherited as descriptors 3, 4, ... The shim keeps no copies.
-    pub given_fds: Vec<OwnedFd>,
+    pub passed_fds: Vec<OwnedFd>,
     /// Locks. Inherited after the given ones; the shim also holds them until the last process of the tree is dead.
     pub kept_fds: Vec<OwnedFd>,
 }
@@ -134,7 +134,7 @@ impl ChildSpec {
             live: None,
             secrets: Vec::new(),
             stdout_file: None,
-            given_fds: Vec::new(),
+            passed_fds: Vec::new(),
             kept_fds: Vec::new(),
         }
     }
@@ -253,7 +253,7 @@ impl<'a> Watch<'a> {
             stdout,
             stderr: stderr.into(),
             config: spec.config(),
-            given: &spec.given_fds,
+            passed: &spec.passed_fds,
             kept: &spec.kept_fds,
         })?;
         let (pipes, phase) = ([out, Some(err)], Phase::Running);

@@ -161,14 +161,14 @@ struct Rest {
     since: Instant,
     named: bool,
     /// When they were asked to end.
-    asked: Option<Instant>,
+    end_requested: Option<Instant>,
 }
 
 impl Rest {
     /// If a termination signal ended the command, the remaining processes are ended too.
     fn after(exit: ExitStatus, terminated: bool) -> Rest {
         let code = code_of(exit);
-        let mut rest = Rest { code, since: Instant::now(), named: false, asked: None };
+        let mut rest = Rest { code, since: Instant::now(), named: false, end_requested: None };
         if terminated || code == 128 + libc::SIGINT {
             rest.end();
         }
@@ -177,8 +177,10 @@ impl Rest {
 
     /// Prints once what is being waited for, and kills processes that did not end in time. Returns when to check again.
     fn look(&mut self, command: &str) -> Duration {
-        match self.asked {
-            Some(asked) if asked.elapsed() < GRACE => return GRACE.saturating_sub(asked.elapsed()).max(ROUND),
+        match self.end_requested {
+            Some(end_requested) if end_requested.elapsed() < GRACE => {
+                return GRACE.saturating_sub(end_requested.elapsed()).max(ROUND);
+            }
             Some(_) => {
                 spawn::kill_descendants(None);
                 return ROUND;
@@ -200,9 +202,9 @@ impl Rest {
 
     /// Asks the processes to end; the second call kills them.
     fn end(&mut self) {
-        match self.asked {
+        match self.end_requested {
             None => {
-                self.asked = Some(Instant::now());
+                self.end_requested = Some(Instant::now());
                 spawn::terminate_descendants(None);
             }
             Some(_) => spawn::kill_descendants(None),

@@ -45,7 +45,7 @@ pub struct Launch<'a> {
     pub stderr: Stdio,
     /// `start` fills in the numbers of given and kept descriptors.
     pub config: ShimConfig,
-    pub given: &'a [OwnedFd],
+    pub passed: &'a [OwnedFd],
     pub kept: &'a [OwnedFd],
 }
 
@@ -55,7 +55,7 @@ pub struct ShimHandle {
     leader: Option<Leader>,
     control: UnixStream,
     /// Bytes of events that are not parsed yet.
-    unread: Vec<u8>,
+    unparsed: Vec<u8>,
     event: VecDeque<ShimEvent>,
     gone: bool,
     ended: bool,
@@ -74,7 +74,7 @@ impl ShimHandle {
         let no_room = |error: io::Error| start_error(name, &error);
         let env = environment::file(launch.env).map_err(|error| start_error(name, &error))?;
         let (control, theirs) = UnixStream::pair().map_err(no_room)?;
-        let config = ShimConfig { given: launch.given.len(), kept: launch.kept.len(), ..launch.config };
+        let config = ShimConfig { passed: launch.passed.len(), kept: launch.kept.len(), ..launch.config };
         let mut command = Command::new(program);
         command.arg0("windlass").arg(WORD).args(config.to_args()).args(launch.argv);
         command.env_clear().current_dir(launch.dir);
@@ -84,13 +84,13 @@ impl ShimHandle {
         let handle = ShimHandle {
             leader: Some(leader),
             control,
-            unread: Vec::new(),
+            unparsed: Vec::new(),
             event: VecDeque::new(),
             gone: false,
             ended: false,
             left: Left::default(),
         };
-        let mut fds: Vec<BorrowedFd> = launch.given.iter().chain(launch.kept).map(AsFd::as_fd).collect();
+        let mut fds: Vec<BorrowedFd> = launch.passed.iter().chain(launch.kept).map(AsFd::as_fd).collect();
         fds.extend([launch.stdin, env.as_fd()]);
         fd_passing::send(&handle.control, &fds).map_err(no_room)?;
         Ok(handle)
@@ -108,12 +108,12 @@ impl ShimHandle {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
             Ok(0) | Err(_) => self.lose(LAST_BREATH),
             Ok(count) => {
-                self.unread.extend_from_slice(&bytes[..count]);
-                while let Some((record, rest)) = self.unread.split_first_chunk::<RECORD>() {
+                self.unparsed.extend_from_slice(&bytes[..count]);
+                while let Some((record, rest)) = self.unparsed.split_first_chunk::<RECORD>() {
                     let event = ShimEvent::from_bytes(record);
                     self.ended |= matches!(event, Some(ShimEvent::Ended { .. }));
                     self.event.extend(event);
-                    self.unread = rest.to_vec();
+                    self.unparsed = rest.to_vec();
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Whether the `main` of this program checks the role in which it was started.
-static ASKED: AtomicBool = AtomicBool::new(false);
+static CHECKS_ROLE: AtomicBool = AtomicBool::new(false);
 static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Uses the windlass binary at `path` as the shim. For programs that embed the engine and can't call
@@ -21,17 +21,17 @@ pub fn use_program(path: &Path) {
 }
 
 /// Records that the `main` of this program checks its role.
-pub(super) fn asked() {
-    ASKED.store(true, Ordering::Relaxed);
+pub(super) fn checks_role_in_main() {
+    CHECKS_ROLE.store(true, Ordering::Relaxed);
 }
 
-fn is_asked_here() -> bool {
-    ASKED.load(Ordering::Relaxed)
+fn checks_role() -> bool {
+    CHECKS_ROLE.load(Ordering::Relaxed)
 }
 
 /// Whether the shim is this program itself, which then checks its role in `main`.
 pub fn is_this_program() -> bool {
-    CHOSEN.lock().unpoisoned().is_none() && is_asked_here()
+    CHOSEN.lock().unpoisoned().is_none() && checks_role()
 }
 
 /// The program to execute: the chosen one; otherwise this program if its `main` checks its role; otherwise a `windlass`
@@ -41,7 +41,7 @@ pub fn program() -> Result<PathBuf, String> {
         return Ok(chosen);
     }
     let this = std::env::current_exe().map_err(|error| format!("can't find the running program: {error}"))?;
-    if is_asked_here() {
+    if checks_role() {
         // On Linux the link leads to the running program even after an upgrade has replaced its file.
         let link = Path::new("/proc/self/exe");
         return Ok(if cfg!(target_os = "linux") { link.to_path_buf() } else { this });

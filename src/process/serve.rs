@@ -2,7 +2,7 @@
 //! crash, hang or use too much memory.
 //!
 //! For the engine it is like a worker in any language: a pool with the command `command_of(NAME)`. The program's `main`
-//! calls `asked_for` first, then `serve`.
+//! calls `requested` first, then `serve`.
 
 use super::{
     program,
@@ -35,7 +35,7 @@ pub fn command_of(name: &str) -> Result<Vec<OsString>, String> {
 }
 
 /// What this process was started to serve. `None` if it was not started as a worker process of our own.
-pub fn asked_for() -> Option<String> {
+pub fn requested() -> Option<String> {
     let mut words = env::args_os().skip(1);
     if words.next()? != WORD {
         return None;

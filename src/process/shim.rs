@@ -41,7 +41,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Acts as a shim if this process was started as one, and returns the exit code to end with. A program that runs an
 /// engine calls this first in its `main`.
 pub fn run_if_asked() -> Option<i32> {
-    program::asked();
+    program::checks_role_in_main();
     let mut words = env::args_os().skip(1);
     let word = words.next()?;
     if word == guard::WORD {
@@ -105,7 +105,7 @@ fn serve(config: ShimConfig, argv: Vec<OsString>) -> io::Result<()> {
     for number in 0..3 {
         spawn::replace_standard(number, nothing.as_fd())?; // or the child's pipes would never end
     }
-    drop(fds.given);
+    drop(fds.passed);
     let tree = Tree::new(config.unwatched);
     let mut shim = Shim {
         config,
@@ -132,7 +132,7 @@ fn serve(config: ShimConfig, argv: Vec<OsString>) -> io::Result<()> {
 
 /// The received descriptors. The given and kept ones are 3, 4, ..., as the child expects.
 struct Received {
-    given: Vec<OwnedFd>,
+    passed: Vec<OwnedFd>,
     _kept: Vec<std::mem::ManuallyDrop<OwnedFd>>,
     stdin: OwnedFd,
     env: OwnedFd,
@@ -142,13 +142,13 @@ fn receive(control: &UnixStream, config: &ShimConfig) -> io::Result<Received> {
     let mut fds: VecDeque<OwnedFd> = fd_passing::receive(control)?.into();
     // As everything above 2 is closed, the system assigns 3, 4, ... in order; anything else is an error.
     let in_place = fds.iter().enumerate().all(|(index, fd)| fd.as_raw_fd() == 3 + index as i32);
-    if fds.len() != config.given + config.kept + 2 || !in_place {
+    if fds.len() != config.passed + config.kept + 2 || !in_place {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let env = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
     let stdin = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
-    let kept = fds.split_off(config.given).into_iter().map(std::mem::ManuallyDrop::new).collect();
-    Ok(Received { given: fds.into(), _kept: kept, stdin, env })
+    let kept = fds.split_off(config.passed).into_iter().map(std::mem::ManuallyDrop::new).collect();
+    Ok(Received { passed: fds.into(), _kept: kept, stdin, env })
 }
 
 impl Shim {
@@ -269,8 +269,8 @@ impl Shim {
     }
 
     fn tell(&mut self, event: ShimEvent) {
-        let told = self.control.as_ref().map(|it| fd_passing::write_quietly(it, &event.to_bytes()));
-        if let Some(Err(_)) = told {
+        let reported = self.control.as_ref().map(|it| fd_passing::write_quietly(it, &event.to_bytes()));
+        if let Some(Err(_)) = reported {
             self.control = None;
             self.killing = true;
         }

@@ -27,7 +27,7 @@ pub struct ShimConfig {
     /// Resident memory of the whole tree.
     pub memory: Option<Bytes>,
     /// How many of the received descriptors, from the first on, the shim closes once the child has them.
-    pub given: usize,
+    pub passed: usize,
     /// How many further descriptors the shim keeps open, so that a lock lasts until the last process of the tree is
     /// dead.
     pub kept: usize,
@@ -44,7 +44,7 @@ impl ShimConfig {
             number(self.limits.cpu.map(|it| it.0)),
             number(self.limits.address_space.map(|it| it.0)),
             number(self.memory.map(|it| it.0)),
-            self.given.to_string(),
+            self.passed.to_string(),
             self.kept.to_string(),
             u8::from(self.unwatched).to_string(),
             "--".to_string(),
@@ -60,8 +60,8 @@ impl ShimConfig {
         let limits =
             ProcessLimits { open_files: number()?, cpu: number()?.map(Millis), address_space: number()?.map(Bytes) };
         let memory = number()?.map(Bytes);
-        let (given, kept, unwatched) = (number()?? as usize, number()?? as usize, number()?? == 1);
-        (words.next()? == OsStr::new("--")).then_some(ShimConfig { limits, memory, given, kept, unwatched })
+        let (passed, kept, unwatched) = (number()?? as usize, number()?? as usize, number()?? == 1);
+        (words.next()? == OsStr::new("--")).then_some(ShimConfig { limits, memory, passed, kept, unwatched })
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
     fn a_config_survives_the_command_line() {
         let limits = ProcessLimits { open_files: Some(64), cpu: None, address_space: Some(Bytes::mib(512)) };
         for config in
-            [ShimConfig::default(), ShimConfig { limits, memory: Some(Bytes(5)), given: 2, kept: 1, unwatched: true }]
+            [ShimConfig::default(), ShimConfig { limits, memory: Some(Bytes(5)), passed: 2, kept: 1, unwatched: true }]
         {
             let mut words = config.to_args().into_iter().map(OsString::from).chain(["true".into()]);
             assert_eq!(ShimConfig::from_args(&mut words), Some(config));

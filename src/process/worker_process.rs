@@ -166,7 +166,7 @@ impl Worker {
             stdout: stdout.into(),
             stderr: stderr.into(),
             config: ShimConfig { limits, unwatched: true, ..ShimConfig::default() },
-            given: &[OwnedFd::from(their_requests), OwnedFd::from(their_answers)],
+            passed: &[OwnedFd::from(their_requests), OwnedFd::from(their_answers)],
             kept: &[],
         });
         let handle = handle.map_err(|error| match error {

@@ -107,8 +107,8 @@ impl Inner {
                     let after = state.look_again(Instant::now());
                     return Err(Unavailable::NotNow { reason: None, after });
                 }
-                Turn::Wait { at_most, parked } => {
-                    if parked {
+                Turn::Wait { at_most, watched } => {
+                    if watched {
                         self.ring();
                     }
                     state.waiting += 1;

@@ -23,7 +23,7 @@ pub(super) struct State {
     /// The most recently used is last.
     pub idle: Vec<Idle>,
     /// Idle workers that the supervisor is watching.
-    pub parked: usize,
+    pub watched: usize,
     /// Every process that has sent its hello and is not ending, by number.
     pub roster: BTreeMap<u64, Listed>,
     /// How many processes are starting, and since when at least one is.
@@ -86,10 +86,10 @@ pub(super) enum Turn {
     /// A run has reserved this worker for too long: finalize it first.
     Evict(Box<Idle>),
     Start(u64),
-    /// `parked`: the supervisor is watching an idle worker.
+    /// `watched`: the supervisor is watching an idle worker.
     Wait {
         at_most: Duration,
-        parked: bool,
+        watched: bool,
     },
     /// Every worker is reserved for the next step of a run.
     Later {
@@ -104,7 +104,7 @@ impl State {
     pub(super) fn new(spec: &PoolSpec) -> State {
         State {
             idle: Vec::new(),
-            parked: 0,
+            watched: 0,
             roster: BTreeMap::new(),
             starting: 0,
             starting_since: None,
@@ -125,7 +125,7 @@ impl State {
     }
 
     pub(super) fn next_turn(&mut self, spec: &PoolSpec, step: &str, run: Option<RunId>, now: Instant) -> Turn {
-        let wait = |at_most, parked: usize| Turn::Wait { at_most, parked: parked > 0 };
+        let wait = |at_most, watched: usize| Turn::Wait { at_most, watched: watched > 0 };
         const LONG: Duration = Duration::from_secs(60);
         if self.closed {
             return Turn::Closed;
@@ -135,7 +135,7 @@ impl State {
                 return self.take(at, run);
             }
             if self.roster.contains_key(&number) {
-                return wait(LONG, self.parked);
+                return wait(LONG, self.watched);
             }
             // The worker died, and the run's state with it.
             self.runs.retain(|_, it| *it != number);
@@ -143,8 +143,8 @@ impl State {
         if let Some(at) = self.idle.iter().rposition(|it| it.run.is_none()) {
             return self.take(at, run);
         }
-        if self.parked > 0 {
-            return wait(LONG, self.parked);
+        if self.watched > 0 {
+            return wait(LONG, self.watched);
         }
         if self.started_for.contains_key(step) {
             return wait(LONG, 0);

@@ -113,9 +113,9 @@ fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore>
     }
     let next = state.idle.iter().map(|it| (it.since + limit(it)).saturating_duration_since(now)).min();
     let idle = std::mem::take(&mut state.idle);
-    state.parked = idle.len();
+    state.watched = idle.len();
     // Busy workers may return and need watching too.
-    let all_here = state.parked == state.roster.len();
+    let all_here = state.watched == state.roster.len();
     let most = if all_here { next.unwrap_or_default() } else { timing.linger.duration() };
     Some(Chore::Watch(idle, most.max(Duration::from_millis(1))))
 }
@@ -131,7 +131,7 @@ fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
         for at in (0..idle.len()).rev() {
             if ready[1 + 4 * at..5 + 4 * at].contains(&true) && !idle[at].worker.attend() {
                 inner.bury(idle.remove(at).worker);
-                inner.lock().parked -= 1;
+                inner.lock().watched -= 1;
             }
         }
         if ready[0] || Instant::now() >= until || idle.is_empty() {
@@ -145,7 +145,7 @@ fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
     // In front of those that have returned in the meantime, which were used more recently.
     idle.append(&mut state.idle);
     state.idle = idle;
-    state.parked = 0;
+    state.watched = 0;
     inner.wake_waiters(&state);
 }
 
