@@ -183,7 +183,7 @@ impl Args {
         match ended.status {
             Status::Failed => Err(Failure::quiet(Exit::WorkFailed)),
             Status::Cancelled => Err(Failure::quiet(Exit::Cancelled)),
-            _ if !plan.unread.is_empty() || self.strict && !plan.unusable.is_empty() => {
+            _ if !plan.unreadable.is_empty() || self.strict && !plan.unusable.is_empty() => {
                 Err(Failure::quiet(Exit::WorkFailed))
             }
             _ => Ok(()),

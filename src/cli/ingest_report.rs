@@ -26,7 +26,7 @@ pub fn plan(cx: &Context, plan: &SyncPlan) -> Result<()> {
         return cx.output.event(&serde_json::json!({
             "event": "plan", "database": plan.database, "source": plan.source, "new": plan.new.len(),
             "changed": plan.changed.len(), "unchanged": plan.unchanged, "unusable": plan.unusable.len(),
-            "at_work": plan.at_work.len(), "unread": plan.unread.len(), "left_out": plan.left_out,
+            "at_work": plan.at_work.len(), "unread": plan.unreadable.len(), "left_out": plan.left_out,
             "linked_outside": plan.linked_outside, "retry": plan.retry,
             "removed": plan.removed.len(), "prune": plan.prune, "runs": plan.runs.len(), "bytes": plan.bytes,
         }));
@@ -40,11 +40,11 @@ pub fn plan(cx: &Context, plan: &SyncPlan) -> Result<()> {
 
 fn problems(cx: &Context, plan: &SyncPlan) {
     plan.warnings.iter().take(LINES).for_each(|it| cx.output.warn(plain(it)));
-    for it in plan.unread.iter().take(LINES) {
+    for it in plan.unreadable.iter().take(LINES) {
         cx.output.warn(format!("can't read {}: {}", place(&it.uri), plain(&it.reason)));
     }
-    if plan.unread.len() > LINES {
-        cx.output.warn(format!("and {} more that can't be read", plan.unread.len() - LINES));
+    if plan.unreadable.len() > LINES {
+        cx.output.warn(format!("and {} more that can't be read", plan.unreadable.len() - LINES));
     }
     for it in plan.unusable.iter().take(LINES) {
         cx.output.note(format!("skipped: {}: {}", place(&it.uri), plain(&it.reason)));
@@ -76,9 +76,9 @@ fn counts(plan: &SyncPlan) -> String {
     part(plan.unchanged as usize, "unchanged");
     part(plan.unusable.len(), "unusable");
     part(plan.at_work.len(), "in progress elsewhere");
-    let fetched = plan.unread.iter().filter(|it| fetch::is_url(&it.uri)).count();
+    let fetched = plan.unreadable.iter().filter(|it| fetch::is_url(&it.uri)).count();
     part(fetched, "could not be fetched");
-    part(plan.unread.len() - fetched, "could not be read");
+    part(plan.unreadable.len() - fetched, "could not be read");
     part(plan.left_out, "skipped (no reader for this kind of file)");
     part(plan.linked_outside, "skipped (links out of their directory; see `--follow-links`)");
     part(plan.removed.len(), if plan.prune { "gone" } else { "no longer there (`--prune` removes them)" });
@@ -113,7 +113,7 @@ pub fn plan_in_full(cx: &Context, plan: &SyncPlan) -> Result<()> {
     for uri in &plan.removed {
         line(Paint::Bad, if plan.prune { "removed" } else { "gone" }, uri, "")?;
     }
-    for it in &plan.unread {
+    for it in &plan.unreadable {
         line(Paint::Bad, "unread", &it.uri, &format!("  ({})", plain(&it.reason)))?;
     }
     out.line(format!("{}; {} to read; nothing was written", counts(plan), size(plan.bytes)))?;
@@ -171,7 +171,7 @@ pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Resu
     part(removed as u64, "removed");
     let chunks = format!("{} ({} embedded)", count(report.chunks, "chunk"), number_of(report.embedded));
     out.line(match groups.is_empty() {
-        true if removed == 0 && !plan.unread.is_empty() => counts(plan),
+        true if removed == 0 && !plan.unreadable.is_empty() => counts(plan),
         true if removed == 0 => format!("nothing to do: {}", counts(plan)),
         true => format!("{} removed", count(removed as u64, "document")),
         false => format!("{}; {chunks} from {}", parts.join(", "), size(report.bytes)),

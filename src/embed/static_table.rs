@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn texts_of_one_meaning_are_nearer_than_texts_of_another() {
-        let asked = "how do I fix a car engine";
-        let near = nearness(asked, "repairing the motor of an automobile");
-        let far = nearness(asked, "a recipe for chocolate cake with cream");
+        let question = "how do I fix a car engine";
+        let near = nearness(question, "repairing the motor of an automobile");
+        let far = nearness(question, "a recipe for chocolate cake with cream");
         assert!(near > far + 0.2, "{near} {far}");
     }
 

@@ -159,6 +159,7 @@ fn failed(url: &str, error: ureq::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::threads;
     use std::{
         io::{Read, Write},
         net::TcpListener,
@@ -168,7 +169,7 @@ mod tests {
     fn redirects_to(host: &'static str, port: u16) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
+        let work = move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let _ = stream.read(&mut [0; 4096]);
@@ -176,7 +177,8 @@ mod tests {
                     format!("HTTP/1.1 302 Found\r\nLocation: http://{host}:{port}/\r\nContent-Length: 0\r\n\r\n");
                 let _ = stream.write_all(head.as_bytes());
             }
-        });
+        };
+        threads::start("redirects", work).unwrap();
         own
     }
 

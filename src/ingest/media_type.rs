@@ -205,7 +205,7 @@ const UNREADABLE: &str = "gif ico bmp webp heic avif psd mp3 wav ogg oga flac m4
     wasm db db3 sqlite sqlite3 mdb parquet pack idx npy npz pt onnx safetensors gguf lock map";
 
 fn by_name(name: &str) -> Option<&'static Format> {
-    find(|format| format.is_told_by_name() && format.has_name(name))
+    find(|format| format.is_known_by_name() && format.has_name(name))
 }
 
 #[cfg(test)]

@@ -98,8 +98,8 @@ pub fn check_database(database: &Path, embedder: &str, dimension: Option<usize>)
         path: database.to_path_buf(),
         recorded: db.embedder().to_string(),
         recorded_dimension: db.dimension(),
-        asked: embedder.to_string(),
-        asked_dimension: dimension,
+        requested: embedder.to_string(),
+        requested_dimension: dimension,
     }))
 }
 
@@ -149,9 +149,9 @@ pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
     }
     let embedder = embed::by_name(embed["model"].as_str().unwrap_or("static"))?;
     match embed["dimensions"].as_u64() {
-        Some(asked) if embedder.dimension().is_some_and(|it| asked != it as u64) => {
+        Some(requested) if embedder.dimension().is_some_and(|it| requested != it as u64) => {
             let there = embedder.dimension().unwrap_or_default();
-            let what = format!("`{}` has {there} dimensions, not {asked}", embedder.id());
+            let what = format!("`{}` has {there} dimensions, not {requested}", embedder.id());
             Err(Error::refused(what, "remove `embed.dimensions`"))
         }
         _ => Ok(embedder),
@@ -191,7 +191,7 @@ pub fn for_database(set: &ParameterSet, database: &Path) -> Result<ParameterSet>
 /// with a slash or the extension `.db` is a path. The result is absolute, has no symbolic links in its existing part,
 /// and is on a local file system. It is meant for writing: another user's file is refused.
 pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
-    let given = match is_path(name) {
+    let written = match is_path(name) {
         true => PathBuf::from(name),
         false if name.is_empty() || name.starts_with('.') => {
             return Err(Error::refused(
@@ -201,7 +201,7 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
         }
         false => home.join(VECTORS).join(format!("{name}.db")),
     };
-    let path = canonical(&given).map_err(|source| Error::Io { action: "resolve", path: given.clone(), source })?;
+    let path = canonical(&written).map_err(|source| Error::Io { action: "resolve", path: written.clone(), source })?;
     if let Ok(there) = fs::metadata(&path)
         && !there.is_file()
     {

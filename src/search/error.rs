@@ -5,8 +5,8 @@ use crate::{embed, model::Kind, vector};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the database was embedded with `{recorded}`, the query with `{asked}`")]
-    Embedder { recorded: String, asked: String },
+    #[error("the database was embedded with `{recorded}`, the query with `{requested}`")]
+    Embedder { recorded: String, requested: String },
     #[error(transparent)]
     Vector(#[from] vector::Error),
     #[error(transparent)]

@@ -141,7 +141,7 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     let by_meaning = match query.mode {
         Mode::Text => Vec::new(),
         // Stop words are equally near to every text.
-        Mode::Vector | Mode::Hybrid if terms::is_empty_talk(&query.text) => Vec::new(),
+        Mode::Vector | Mode::Hybrid if terms::has_only_stop_words(&query.text) => Vec::new(),
         Mode::Vector | Mode::Hybrid => by_meaning(db, embedder, query, depth)?,
     };
     let chance = by_chance(db, &words, &by_words, &by_meaning, floor(embedder, query))?;
@@ -178,7 +178,7 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
 
 fn by_meaning(db: &VectorDb, embedder: &dyn Embedder, query: &Query, k: usize) -> Result<Vec<Scored>> {
     if embedder.id() != db.embedder() {
-        return Err(Error::Embedder { recorded: db.embedder().to_string(), asked: embedder.id().to_string() });
+        return Err(Error::Embedder { recorded: db.embedder().to_string(), requested: embedder.id().to_string() });
     }
     let vector = embedder.embed(&[&query.text])?.remove(0);
     if vector.iter().all(|it| *it == 0.0) {

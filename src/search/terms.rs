@@ -24,7 +24,7 @@ const STEM_LETTERS_MIN: usize = 4;
 
 /// What to search for, without stop words and duplicates. If there are only stop words, they are searched as a phrase.
 pub(super) fn text_query(text: &str) -> TextQuery {
-    if is_empty_talk(text) {
+    if has_only_stop_words(text) {
         let words = words(text);
         return TextQuery { terms: if words.len() > 1 { vec![Term::Phrase(words)] } else { Vec::new() } };
     }
@@ -49,7 +49,7 @@ fn telling_words(text: &str) -> Vec<String> {
 }
 
 /// Whether the query has words, all of them stop words. Any text is equally near to those.
-pub(super) fn is_empty_talk(text: &str) -> bool {
+pub(super) fn has_only_stop_words(text: &str) -> bool {
     let words = words(text);
     !words.is_empty() && words.iter().all(|it| STOP_WORDS.contains(&it.as_str()))
 }
@@ -104,8 +104,8 @@ mod tests {
     fn stop_words_count_only_as_a_phrase_where_there_is_nothing_else() {
         assert_eq!(text_query("What is the Lift of a wing?").terms, [word("lift"), word("wing")]);
         assert_eq!(text_query("To be").terms, [Term::Phrase(vec!["to".into(), "be".into()])]);
-        assert!(text_query("the").terms.is_empty() && is_empty_talk("to be OR not to be"));
-        assert!(!is_empty_talk("to be a wing") && !is_empty_talk("") && !is_empty_talk("🦀"));
+        assert!(text_query("the").terms.is_empty() && has_only_stop_words("to be OR not to be"));
+        assert!(!has_only_stop_words("to be a wing") && !has_only_stop_words("") && !has_only_stop_words("🦀"));
         assert_eq!(text_query("wing \"wing\" AND wing*").terms, [word("wing")]);
     }
 

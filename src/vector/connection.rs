@@ -174,15 +174,15 @@ fn add_dot(db: &Connection) -> rusqlite::Result<()> {
     let aligned = RefCell::new(Vec::<f32>::new());
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     db.create_scalar_function("vec_dot", 2, flags, move |ctx| {
-        let asked = ctx.get_or_create_aux(1, |value| -> rusqlite::Result<Vec<f32>> {
+        let query = ctx.get_or_create_aux(1, |value| -> rusqlite::Result<Vec<f32>> {
             let mut numbers = Vec::new();
             read_into(&mut numbers, blob(value)?);
             Ok(numbers)
         })?;
         let mut stored = aligned.borrow_mut();
         read_into(&mut stored, blob(ctx.get_raw(0))?);
-        dot(&stored, &asked).ok_or_else(|| {
-            let detail = format!("vec_dot of {} and {} dimensions", stored.len(), asked.len());
+        dot(&stored, &query).ok_or_else(|| {
+            let detail = format!("vec_dot of {} and {} dimensions", stored.len(), query.len());
             rusqlite::Error::UserFunctionError(detail.into())
         })
     })

@@ -98,8 +98,8 @@ impl VectorDb {
                 path: path.to_path_buf(),
                 recorded: opened.embedder,
                 recorded_dimension: opened.dimension,
-                asked: embedder.to_string(),
-                asked_dimension: Some(dimension),
+                requested: embedder.to_string(),
+                requested_dimension: Some(dimension),
             });
         }
         Ok(opened)
@@ -116,13 +116,13 @@ impl VectorDb {
     }
 
     fn opened(db: Connection, path: &Path, writable: bool, schema: i64) -> Result<VectorDb> {
-        let asked = || {
+        let recorded = || {
             db.query_row("SELECT embedder, dimension FROM meta", [], |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)? as usize))
             })
         };
         let (embedder, dimension) =
-            bounded(&db, READ_WITHIN, asked).map_err(|source| Error::sql("open", path, source))?;
+            bounded(&db, READ_WITHIN, recorded).map_err(|source| Error::sql("open", path, source))?;
         let hidden = Hidden::default();
         Ok(VectorDb {
             db,
@@ -168,22 +168,22 @@ impl VectorDb {
 
     /// Whether this is still the newest epoch.
     pub fn is_current(&self, epoch: Epoch) -> Result<bool> {
-        let asked = self.db.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0));
-        Ok(asked.map_err(|source| self.failed("read the state of", source))? == epoch.0)
+        let found = self.db.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0));
+        Ok(found.map_err(|source| self.failed("read the state of", source))? == epoch.0)
     }
 
     /// The parameters with which chunks were last cut.
     pub fn chunk_params(&self) -> Result<serde_json::Value> {
-        let asked = self.db.query_row("SELECT chunk_params FROM meta", [], |row| row.get::<_, String>(0));
-        let text = asked.map_err(|source| self.failed("read the state of", source))?;
+        let found = self.db.query_row("SELECT chunk_params FROM meta", [], |row| row.get::<_, String>(0));
+        let text = found.map_err(|source| self.failed("read the state of", source))?;
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
     /// The server of the model that embedded the chunks, as recorded by their writer. `None` if the embedder is built
     /// in.
     pub fn server(&self) -> Result<Option<serde_json::Value>> {
-        let asked = self.db.query_row("SELECT server FROM meta", [], |row| row.get::<_, Option<String>>(0));
-        let text = asked.map_err(|source| self.failed("read the state of", source))?;
+        let found = self.db.query_row("SELECT server FROM meta", [], |row| row.get::<_, Option<String>>(0));
+        let text = found.map_err(|source| self.failed("read the state of", source))?;
         Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
     }
 
@@ -281,11 +281,11 @@ enum Identity {
 
 fn identity(db: &Connection, path: &Path) -> Result<Identity> {
     // One statement, so that a file that is being created is seen either before or after its creation.
-    let asked =
+    let sql =
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
                         (SELECT count(*) FROM sqlite_schema)";
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-    let (application, version, tables) = db.query_row(asked, [], row).map_err(|it| Error::sql("open", path, it))?;
+    let (application, version, tables) = db.query_row(sql, [], row).map_err(|it| Error::sql("open", path, it))?;
     if (application, version, tables) == (0, 0, 0) {
         return Ok(Identity::Blank);
     }

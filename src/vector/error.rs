@@ -23,17 +23,17 @@ pub enum Error {
     #[error("{} has schema version {found}, this program knows {known}", path.display())]
     SchemaVersion { path: PathBuf, found: i64, known: i64 },
     #[error(
-        "{} was embedded with `{recorded}` ({recorded_dimension} dimensions), not with `{asked}`{}",
+        "{} was embedded with `{recorded}` ({recorded_dimension} dimensions), not with `{requested}`{}",
         path.display(),
-        asked_dimension.map_or(String::new(), |it| format!(" ({it})"))
+        requested_dimension.map_or(String::new(), |it| format!(" ({it})"))
     )]
     Embedder {
         path: PathBuf,
         recorded: String,
         recorded_dimension: usize,
-        asked: String,
+        requested: String,
         /// `None` if the server has not been asked yet.
-        asked_dimension: Option<usize>,
+        requested_dimension: Option<usize>,
     },
     #[error("a vector of {got} dimensions in a database of {expected}")]
     Dimension { expected: usize, got: usize },

@@ -164,8 +164,8 @@ mod tests {
             terms.push(Term::Prefix(words[0].clone()));
             terms.push(Term::Phrase(words));
             let expression = TextQuery { terms }.expression();
-            let asked = db.query_row("SELECT count(*) FROM t WHERE t MATCH ?1", [&expression], |row| row.get::<_, i64>(0));
-            prop_assert_eq!(asked.unwrap(), 0);
+            let count = db.query_row("SELECT count(*) FROM t WHERE t MATCH ?1", [&expression], |row| row.get::<_, i64>(0));
+            prop_assert_eq!(count.unwrap(), 0);
         }
     }
 }

@@ -149,21 +149,21 @@ proptest! {
 
 #[test]
 fn headings_of_a_deeper_level_end_with_their_section() {
-    let mut given = document("a\n\nb");
-    given.headings =
+    let mut sample = document("a\n\nb");
+    sample.headings =
         vec![Heading { level: 2, text: "deep".into(), offset: 0 }, Heading { level: 1, text: "top".into(), offset: 3 }];
     let mut path = Path::default();
-    assert_eq!(path.place(&given, 0..1, 0).headings, ["deep"]);
-    assert_eq!(path.place(&given, 3..4, 3).headings, ["top"]);
+    assert_eq!(path.place(&sample, 0..1, 0).headings, ["deep"]);
+    assert_eq!(path.place(&sample, 3..4, 3).headings, ["top"]);
 }
 
 #[test]
 fn the_share_of_links_of_a_passage_leaves_headings_out_and_needs_several_links() {
     let share = |markdown: &str, words: &[&str]| {
-        let mut given = document(markdown);
+        let mut sample = document(markdown);
         let place = |word: &&str| markdown.find(*word).map(|at| at..at + word.len()).unwrap();
-        given.links = words.iter().map(place).collect();
-        chunk(&given, &ChunkOptions::default()).iter().map(|it| it.linked).collect::<Vec<_>>()
+        sample.links = words.iter().map(place).collect();
+        chunk(&sample, &ChunkOptions::default()).iter().map(|it| it.linked).collect::<Vec<_>>()
     };
     assert_eq!(share("# A long heading\n\n- Ropes\n- Chains\n- Hooks", &["Ropes", "Chains", "Hooks"]), [100]);
     assert_eq!(share("- Ropes\n- Chains", &["Ropes", "Chains"]), [0], "two are no list of links");

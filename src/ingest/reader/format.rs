@@ -274,7 +274,7 @@ impl Format {
     }
 
     /// Whether the name decides on this format if the content is any text or any ZIP file.
-    pub fn is_told_by_name(&self) -> bool {
+    pub fn is_known_by_name(&self) -> bool {
         matches!(self.sign, Zip(_) | Sign::Words(_) | Name)
     }
 

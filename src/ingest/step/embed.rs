@@ -95,14 +95,14 @@ fn embed(cx: &StepContext, circuit: &Circuit) -> Work {
     }
     for batch in missing.chunks(parameters::batch(&set)) {
         let texts = batch.iter().map(|at| chunks[*at].text.clone()).collect();
-        let embedded = asked(cx, circuit, &embedder, texts, &mut dimension)?;
+        let embedded = request(cx, circuit, &embedder, texts, &mut dimension)?;
         vectors.extend(batch.iter().map(|at| hashes[*at]).zip(embedded));
     }
     let dimension = match dimension {
         Some(dimension) => dimension,
         // There is no text yet, but a new database needs to know the length of its vectors.
         None => {
-            asked(cx, circuit, &embedder, vec![TRIAL_TEXT.to_string()], &mut dimension)?.first().map_or(0, Vec::len)
+            request(cx, circuit, &embedder, vec![TRIAL_TEXT.to_string()], &mut dimension)?.first().map_or(0, Vec::len)
         }
     };
     let mut bytes = Vec::with_capacity(chunks.len() * dimension * 4);
@@ -123,7 +123,7 @@ fn embed(cx: &StepContext, circuit: &Circuit) -> Work {
 }
 
 /// Embeds one batch. All vectors have the same length, which the first answer stores in `dimension`.
-fn asked(
+fn request(
     cx: &StepContext,
     circuit: &Circuit,
     embedder: &Arc<dyn Embedder>,

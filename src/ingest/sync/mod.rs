@@ -16,7 +16,7 @@ mod run;
 mod submit;
 pub(super) mod verdict;
 
-pub use options::{SyncOptions, Unread};
+pub use options::{SyncOptions, Unreadable};
 pub use plan::{Failed, PlannedRun, SyncPlan, plan};
 pub use receive::{Place, receive_all};
 #[cfg(any(test, feature = "internals"))]

@@ -17,7 +17,7 @@ pub struct SyncOptions {
     pub paths: Vec<PathBuf>,
     /// Documents that are not files on this machine, from `receive_all`, including those that could not be received.
     pub received: Vec<SourceFile>,
-    pub unread: Vec<Unread>,
+    pub unreadable: Vec<Unreadable>,
     /// Which files of directories are included.
     pub source_options: SourceOptions,
     /// From `database_path`.
@@ -40,7 +40,7 @@ impl SyncOptions {
         SyncOptions {
             paths,
             received: Vec::new(),
-            unread: Vec::new(),
+            unreadable: Vec::new(),
             source_options: SourceOptions::default(),
             database,
             source: DEFAULT_SOURCE.to_string(),
@@ -55,7 +55,7 @@ impl SyncOptions {
 
 /// A document that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unread {
+pub struct Unreadable {
     pub uri: String,
     pub reason: String,
 }

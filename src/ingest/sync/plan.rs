@@ -1,7 +1,7 @@
 //! The plan: what is new, changed, unchanged, unusable and removed.
 
 use super::{
-    options::{SyncOptions, Unread},
+    options::{SyncOptions, Unreadable},
     report,
     verdict::{Now, Verdict, Why, judge, params_hash, remembered_time},
 };
@@ -52,7 +52,8 @@ pub struct SyncPlan {
     /// Links that lead out of their directory.
     pub linked_outside: usize,
     /// Could not be read now, so left as they are.
-    pub unread: Vec<Unread>,
+    #[serde(rename = "unread")]
+    pub unreadable: Vec<Unreadable>,
     /// Ingested earlier; the file is gone.
     pub removed: Vec<String>,
     /// Whether documents in `removed` will be removed.
@@ -108,7 +109,7 @@ impl SyncPlan {
             at_work: Vec::new(),
             left_out: 0,
             linked_outside: 0,
-            unread: Vec::new(),
+            unreadable: Vec::new(),
             removed: Vec::new(),
             prune: options.prune,
             warnings,
@@ -168,7 +169,7 @@ pub(super) fn plan_after(engine: &Engine, options: &SyncOptions, done: &HashSet<
     plan.linked_outside = outside;
     let failed: Vec<RunId> = plan.unusable.iter().filter_map(|it| known.get(&it.uri)?.row.run).collect();
     plan.retry = engine.store().read(|tx| document::groups_of(tx, &failed))?;
-    plan.unread.extend(options.unread.iter().cloned());
+    plan.unreadable.extend(options.unreadable.iter().cloned());
     if options.dry_run {
         find_steps(engine, &mut plan)?;
     }
@@ -305,7 +306,7 @@ impl Planning<'_> {
     }
 
     fn leave(&mut self, file: &SourceFile, reason: String) {
-        self.plan.unread.push(Unread { uri: file.uri.clone(), reason });
+        self.plan.unreadable.push(Unreadable { uri: file.uri.clone(), reason });
     }
 
     /// A document counts as removed if its directory was listed, has other documents, and its file no longer exists. A

@@ -1,6 +1,6 @@
 //! Documents that are not files on this machine: a URL, or stdin.
 
-use super::options::{SyncOptions, Unread};
+use super::options::{SyncOptions, Unreadable};
 use crate::{
     artifact::Put,
     engine::Engine,
@@ -49,7 +49,7 @@ pub fn receive_all(engine: &Engine, options: &mut SyncOptions) -> Result<()> {
             (Err(error), Place::Url(uri)) => {
                 let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
                 let reason = format!("{error}{cause}");
-                options.unread.push(Unread { uri, reason });
+                options.unreadable.push(Unreadable { uri, reason });
             }
             (Err(error), Place::Stdin) => return Err(error),
         }
