@@ -53,7 +53,8 @@ pub struct Restored {
     /// The id of the new engine; `backup.engine_id` is the old one.
     pub engine_id: String,
     /// How many steps were running when the backup was taken, and are claimable again.
-    pub given_back: u64,
+    #[serde(rename = "given_back")]
+    pub released: u64,
     /// Where the existing files of the home were moved.
     pub moved_aside: Option<PathBuf>,
     /// Settings that were removed: those that decide where the home writes, who can reach it, what starts automatically
@@ -108,11 +109,11 @@ impl Restore {
             files.filter_map(|it| it.name.strip_prefix("vectors/")?.strip_suffix(".db.zst").map(String::from));
         let backup = verify::of(&archive, vectors.collect());
         let LeftOut { settings: settings_dropped, params: params_set_aside } = left_out;
-        let Renewed { engine_id, given_back, elsewhere, hooks_ended, schedules_paused, will_run } = renewed;
+        let Renewed { engine_id, released, elsewhere, hooks_ended, schedules_paused, will_run } = renewed;
         Ok(Restored {
             home,
             engine_id,
-            given_back,
+            released,
             moved_aside,
             settings_dropped,
             params_set_aside,
@@ -280,7 +281,7 @@ fn leads_out(name: &str, text: &str) -> bool {
 struct Renewed {
     engine_id: String,
     /// The number of steps.
-    given_back: u64,
+    released: u64,
     elsewhere: Elsewhere,
     hooks_ended: Vec<DueHooks>,
     schedules_paused: Vec<String>,
@@ -304,9 +305,9 @@ fn renew(stage: &Path, old_home: &str, home: &Path, clock: &Arc<dyn Clock>) -> R
 fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<Renewed> {
     let (old, new) = (old_home.to_string(), home.to_string());
     let elsewhere = store.write(move |tx| backup::renew(tx, &old, &new))?;
-    let mut given_back = 0;
+    let mut released = 0;
     for id in store.read(backup::workers)? {
-        given_back += give_back(store, id)?;
+        released += give_back(store, id)?;
     }
     store.write(backup::clear_step_locks)?;
     let hooks_ended = store.write(restored::end_hooks)?;
@@ -319,7 +320,7 @@ fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<Renewed> {
         schedules_paused.extend(paused);
     }
     let (engine_id, will_run) = store.read(|tx| Ok((backup::engine_id(tx)?, backup::open_groups(tx)?)))?;
-    Ok(Renewed { engine_id, given_back, elsewhere, hooks_ended, schedules_paused, will_run })
+    Ok(Renewed { engine_id, released, elsewhere, hooks_ended, schedules_paused, will_run })
 }
 
 fn give_back(store: &Store, id: WorkerId) -> Result<u64> {

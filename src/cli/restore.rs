@@ -52,8 +52,8 @@ impl Args {
         }
         cx.output.line(format!("restored into {}", restored.home.display()))?;
         tell(cx, &restored.backup)?;
-        if restored.given_back > 0 {
-            cx.output.line(format!("  released     {} that were running", count(restored.given_back, "step")))?;
+        if restored.released > 0 {
+            cx.output.line(format!("  released     {} that were running", count(restored.released, "step")))?;
         }
         if let Some(aside) = &restored.moved_aside {
             cx.output.note(format!("the earlier content is in {}", quoted(&aside.to_string_lossy())));
