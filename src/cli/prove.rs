@@ -136,7 +136,10 @@ fn show(report: &Report, output: &Output) -> Result<()> {
         report.tormented_s
     ))?;
     output.line(match &report.not_filled {
-        None => format!("a small disk filled {} times; {} submissions got that error", report.fills, report.told_full),
+        None => format!(
+            "a small disk filled {} times; {} submissions got that error",
+            report.fills, report.disk_full_errors
+        ),
         Some(why) => format!("the full disk was not tested: {why}"),
     })?;
     output.line(format!("kills in: {}; outside these {}", windows.join(", "), report.idle_kills))?;

@@ -72,7 +72,7 @@ impl Torment<'_> {
         let mut shifts = 0;
         let (gap, mut act) = nemesis.next();
         let mut due = begun + gap;
-        let mut told = 0;
+        let mut reported = 0;
         let mut last = 0;
         let on = |processes: &Processes, disk: Option<&FillableDisk>| {
             let enough = processes.kills() >= self.drill.kills && disk.is_none_or(|it| it.fills > 0);
@@ -117,9 +117,9 @@ impl Torment<'_> {
                 let (gap, next) = nemesis.next();
                 (due, act) = (Instant::now() + gap, next);
             }
-            if processes.kills() > told {
-                told = processes.kills();
-                (self.tell)(Progress::Killed { done: told, of: self.drill.kills });
+            if processes.kills() > reported {
+                reported = processes.kills();
+                (self.tell)(Progress::Killed { done: reported, of: self.drill.kills });
             }
             std::thread::sleep(TICK);
         }

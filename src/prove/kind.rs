@@ -55,7 +55,7 @@ impl Handler {
         let input = cx.input;
         let (step, token) = (input.step, input.token);
         let item: Item = serde_json::from_value(input.item.clone())?;
-        let told = |name: &str| cx.input.with.get(name).is_some_and(|it| it.as_bool() == Some(true));
+        let flag = |name: &str| cx.input.with.get(name).is_some_and(|it| it.as_bool() == Some(true));
         if let Some(what) = bad_input(cx, &item) {
             self.log.write(&Record::BadInput { step, token, what: what.clone() })?;
             return Ok(StepResult::permanent("bad_input", what));
@@ -68,17 +68,17 @@ impl Handler {
             end(HandlerEnd::Stopped)?;
             return Ok(StepResult::ended(Outcome::Cancelled));
         }
-        if told("doomed") && item.doomed {
+        if flag("doomed") && item.doomed {
             end(HandlerEnd::Failed)?;
             return Ok(StepResult::permanent("doomed", "its item says so"));
         }
-        if told("flaky") && input.attempt <= item.fail {
+        if flag("flaky") && input.attempt <= item.fail {
             end(HandlerEnd::Failed)?;
             return Ok(StepResult::retryable("flaky", "its item says so"));
         }
         let value = serde_json::json!({"step": step, "token": token});
         let mut result = StepResult::succeeded(Some(value));
-        if told("file") {
+        if flag("file") {
             match cx.artifacts.put_bytes(&item.content(&cx.step.name), "prove") {
                 Ok(put) => {
                     result.files.push(("file".into(), put.artifact));

@@ -30,7 +30,7 @@ struct Player {
     stopped: Option<Standing>,
     /// When it was stopped or killed.
     struck: Option<i64>,
-    asked: bool,
+    end_requested: bool,
 }
 
 /// A stopped process, with times in nanoseconds of the monotonic clock.
@@ -77,7 +77,7 @@ impl Processes {
         let args = arguments(role, self.site.root(), process, self.seed, mine);
         let output = self.site.output(process);
         let peer = Peer::start(self.program.as_deref(), &args, &output).map_err(Error::io("start", "a process"))?;
-        self.players.push(Player { process, role, peer, stopped: None, struck: None, asked: false });
+        self.players.push(Player { process, role, peer, stopped: None, struck: None, end_requested: false });
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Processes {
             at: mined.or(player.struck).unwrap_or_else(precise_now),
             expected: match how {
                 KILLED => mined.is_some() || player.struck.is_some(),
-                how => player.asked && (how == ExitStatus::Code(0) || (how == TERMINATED && !begun)),
+                how => player.end_requested && (how == ExitStatus::Code(0) || (how == TERMINATED && !begun)),
             },
             windows: seen.windows(),
         });
@@ -154,7 +154,7 @@ impl Processes {
     pub fn dismiss(&mut self, role: Role, deadline: Instant) -> Result<bool> {
         self.tend(true)?;
         for player in self.players.iter_mut().filter(|it| it.role == role) {
-            player.asked = true;
+            player.end_requested = true;
             player.peer.strike(Blow::Terminate).map_err(Error::io("end", "a process"))?;
         }
         while self.living(role) > 0 && Instant::now() < deadline {

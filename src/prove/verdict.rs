@@ -134,7 +134,8 @@ pub struct Report {
     /// Submissions with an unknown outcome: the client died before it got a response, or got the error of a full disk.
     pub unknown: usize,
     /// Submissions whose client got the error of a full disk.
-    pub told_full: usize,
+    #[serde(rename = "told_full")]
+    pub disk_full_errors: usize,
     pub groups: usize,
     pub steps: usize,
     /// The number of handlers that began, and of those that were cut off.
@@ -169,7 +170,7 @@ impl Report {
         let count = |is: fn(&Record) -> bool| history.records.iter().filter(|it| is(it)).count();
         let submissions = count(|it| matches!(it, Record::Invoke { .. }));
         let answered = count(|it| matches!(it, Record::Accepted { .. } | Record::Refused { .. }));
-        let told_full = count(|it| matches!(it, Record::Refused { full: true, .. }));
+        let disk_full_errors = count(|it| matches!(it, Record::Refused { full: true, .. }));
         let begun = count(|it| matches!(it, Record::Start { .. }));
         let ended = count(|it| matches!(it, Record::End { end: HandlerEnd::Done | HandlerEnd::Failed, .. }));
         let long = i64::try_from(SILENT_AFTER.duration().as_nanos()).unwrap_or(i64::MAX);
@@ -187,8 +188,8 @@ impl Report {
             fills: history.fills,
             not_filled: None,
             submissions,
-            unknown: submissions.saturating_sub(answered) + told_full,
-            told_full,
+            unknown: submissions.saturating_sub(answered) + disk_full_errors,
+            disk_full_errors,
             groups: history.groups.len(),
             steps: history.steps.len(),
             attempts: begun,
@@ -218,7 +219,7 @@ impl Report {
         self.fills += other.fills;
         self.submissions += other.submissions;
         self.unknown += other.unknown;
-        self.told_full += other.told_full;
+        self.disk_full_errors += other.disk_full_errors;
         self.groups += other.groups;
         self.steps += other.steps;
         self.attempts += other.attempts;

@@ -208,7 +208,7 @@ steps:
     }
 
     /// The expected end of step `no` for this item: its state and the number of attempts.
-    pub fn fate(self, no: usize, item: &Item) -> (StepState, i64) {
+    pub fn expected_end(self, no: usize, item: &Item) -> (StepState, i64) {
         match (self, no) {
             (Workflow::Branch, 1) if item.doomed => (StepState::Failed, 1),
             (Workflow::Branch, 2) if item.doomed => (StepState::Skipped, 0),

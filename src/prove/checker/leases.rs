@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     let counts = settlements(known);
     for (step, work) in known.steps() {
-        fate(step, work, &counts, verdict);
-        let runs = serde_json::from_str(&step.item).is_ok_and(|item| work.workflow.fate(step.no, &item).1 > 0);
+        check_end(step, work, &counts, verdict);
+        let runs = serde_json::from_str(&step.item).is_ok_and(|item| work.workflow.expected_end(step.no, &item).1 > 0);
         if !runs && known.starts.contains_key(&step.id) {
             verdict.add(Invariant::CompletedOnce, format!("{} must not run, and ran", step.id));
         }
@@ -47,11 +47,11 @@ fn settlements(known: &Known) -> HashMap<StepId, (usize, usize)> {
 }
 
 /// Each step ended as its item specifies, after the right number of attempts. Interrupted attempts don't count.
-fn fate(step: &StepFact, work: &Work, counts: &HashMap<StepId, (usize, usize)>, verdict: &mut Verdict) {
+fn check_end(step: &StepFact, work: &Work, counts: &HashMap<StepId, (usize, usize)>, verdict: &mut Verdict) {
     let Ok(item) = serde_json::from_str::<Item>(&step.item) else {
         return verdict.add(Invariant::Acknowledged, format!("{} has an item that was never submitted", step.id));
     };
-    let (state, attempts) = work.workflow.fate(step.no, &item);
+    let (state, attempts) = work.workflow.expected_end(step.no, &item);
     let at = format!("{} ({} {})", step.id, work.workflow.id(), step.no);
     if !step.state.is_terminal() {
         return verdict.add(Invariant::Alive, format!("{at} has not ended: it is {}", step.state.words()));
@@ -137,7 +137,7 @@ fn order(known: &Known, verdict: &mut Verdict) {
         let Ok(item) = serde_json::from_str::<Item>(&step.item) else { continue };
         let first = StepId(step.id.0 - step.no as i64);
         for &no in work.workflow.needs(step.no).iter().filter(|it| work.workflow.is_logged(**it)) {
-            let wanted = match work.workflow.fate(no, &item).0 {
+            let wanted = match work.workflow.expected_end(no, &item).0 {
                 StepState::Completed => HandlerEnd::Done,
                 StepState::Failed => HandlerEnd::Failed,
                 _ => continue,

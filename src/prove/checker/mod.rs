@@ -111,13 +111,13 @@ impl<'a> Known<'a> {
 
 /// Findings besides the records: the disk, the processes, the database as a whole.
 fn surroundings(history: &History, verdict: &mut Verdict) {
-    let told = [
+    let reported = [
         (Invariant::ArtifactsWhole, &history.damaged),
         (Invariant::NoOrphans, &history.orphans),
         (Invariant::NothingLeft, &history.leftovers),
         (Invariant::Sound, &history.findings),
     ];
-    for (invariant, all) in told {
+    for (invariant, all) in reported {
         all.iter().for_each(|what| verdict.add(invariant, what));
     }
     for record in &history.records {

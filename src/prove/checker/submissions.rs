@@ -57,8 +57,8 @@ fn answers(known: &Known, verdict: &mut Verdict) {
             _ => {}
         }
     }
-    for (name, told) in &groups {
-        for group in told {
+    for (name, acknowledged) in &groups {
+        for group in acknowledged {
             let found = known.history.groups.iter().find(|it| it.id == *group);
             match found {
                 None => {
@@ -71,8 +71,8 @@ fn answers(known: &Known, verdict: &mut Verdict) {
                 Some(_) => {}
             }
         }
-        if told.len() > 1 {
-            verdict.add(Invariant::Acknowledged, format!("{name} was acknowledged as {} groups", told.len()));
+        if acknowledged.len() > 1 {
+            verdict.add(Invariant::Acknowledged, format!("{name} was acknowledged as {} groups", acknowledged.len()));
         }
         if made[name] > 1 {
             verdict.add(Invariant::Acknowledged, format!("{name} was acknowledged as new {} times", made[name]));

@@ -64,7 +64,7 @@ fn tell(history: &mut History, kind: EventKind, group: GroupId, step: Option<Ste
 
 fn complete(history: &mut History, work: &Work, group: GroupId, run: RunId, step: StepId, no: usize) {
     let item = &work.items[0];
-    let (state, attempts) = work.workflow.fate(no, item);
+    let (state, attempts) = work.workflow.expected_end(no, item);
     let lease = token(step, attempts);
     for attempt in 1..=attempts {
         let (token, at) = (token(step, attempt), 1_000 * step.0 + 10 * attempt);
@@ -183,11 +183,11 @@ fn a_step_that_starts_runs_has_one_group_that_ended_before_it() {
 #[test]
 fn an_unknown_submission_may_be_there_or_not() {
     assert_eq!(broken(|it| drop_records(it, |it| matches!(it, Record::Accepted { .. }))), []);
-    let asked = |it: &mut History| {
+    let requested = |it: &mut History| {
         let name = "c9-3".to_string();
         it.records.push(Record::Invoke { process: 9, number: 3, key: None, name, wrong: false });
     };
-    assert_eq!(broken(asked), []);
+    assert_eq!(broken(requested), []);
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn a_submission_that_was_acknowledged_must_be_there_once_and_whole() {
     assert_eq!(broken(|it| it.groups[0].runs = 2), [Acknowledged]);
     assert_eq!(broken(|it| it.groups[0].key = None), [Acknowledged]);
     let again = |it: &mut History| {
-        let told = it.records.iter().find(|it| matches!(it, Record::Accepted { .. })).unwrap().clone();
-        it.records.push(told);
+        let accepted = it.records.iter().find(|it| matches!(it, Record::Accepted { .. })).unwrap().clone();
+        it.records.push(accepted);
     };
     assert_eq!(broken(again), [Acknowledged]);
     let other_content = |it: &mut History| {
@@ -278,14 +278,14 @@ fn a_step_must_be_completed_by_its_newest_lease_after_its_work() {
         }),
         [CompletedOnce]
     );
-    let told_twice = |it: &mut History| {
+    let reported_twice = |it: &mut History| {
         let (group, step) = (it.groups[0].id, it.steps[chain(it)].id);
         let end = it.events.iter().rposition(|it| it.group == Some(group)).unwrap();
         tell(it, EventKind::StepEnd, group, Some(step));
         let last = it.events.pop().unwrap();
         it.events.insert(end, last);
     };
-    assert_eq!(broken(told_twice), [CompletedOnce]);
+    assert_eq!(broken(reported_twice), [CompletedOnce]);
 }
 
 #[test]
