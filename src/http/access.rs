@@ -114,8 +114,8 @@ impl Access {
     }
 
     /// Whether the request is meant for us.
-    pub(super) fn at_door(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
-        let authority = asked_host(uri, headers);
+    pub(super) fn check_head(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
+        let authority = requested_host(uri, headers);
         let authority = authority.ok_or_else(|| Failure::bad_request("the request has no host"))?;
         if headers.get_all(header::HOST).iter().count() > 1 || !self.is_our_host(authority.host()) {
             return Err(Failure::new(403, "this host name is not served here")
@@ -197,7 +197,7 @@ impl Access {
     fn is_local(&self, head: &Parts, peer: Option<IpAddr>) -> bool {
         let forwarded = ["forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip", "x-client-ip"];
         let forwarded = |name: &str| name.starts_with("x-forwarded") || forwarded.contains(&name);
-        let host = asked_host(&head.uri, &head.headers);
+        let host = requested_host(&head.uri, &head.headers);
         let host = host.map(|it| it.host().trim_matches(['[', ']']).to_lowercase()).unwrap_or_default();
         let named_locally = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback());
         self.bound.is_loopback()
@@ -215,10 +215,10 @@ pub fn changes(method: &Method, uri: &Uri) -> bool {
 
 /// The host and port that a request names, normalised to the form that browsers send.
 pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
-    asked_host(uri, headers).map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default()
+    requested_host(uri, headers).map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default()
 }
 
-fn asked_host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+fn requested_host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     uri.authority().cloned().or_else(|| authority_of(headers.get(header::HOST)?))
 }
 

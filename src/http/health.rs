@@ -35,16 +35,16 @@ pub fn router() -> OpenApiRouter<App> {
     responses((status = 200, body = health_body::Health), (status = 503, body = health_body::Health))
 )]
 async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
-    let asked = (caller.is_known(), app.is_stopping());
-    let (status, body) = match app.0.health.of(asked) {
+    let key = (caller.is_known(), app.is_stopping());
+    let (status, body) = match app.0.health.of(key) {
         Some(answer) => answer,
         None => {
             let observation = app.0.observer.look().await;
             let reasons = reasons(&Facts::of(&app, observation.as_deref()));
             let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             let body =
-                serde_json::to_vec(&health_body::Health::of(&app, observation, reasons, asked.0)).unwrap_or_default();
-            app.0.health.keep(asked, (status, body.into()))
+                serde_json::to_vec(&health_body::Health::of(&app, observation, reasons, key.0)).unwrap_or_default();
+            app.0.health.keep(key, (status, body.into()))
         }
     };
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/json")];

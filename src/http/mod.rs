@@ -1,4 +1,4 @@
-//! The HTTP server: one sub-router per area, behind one door.
+//! The HTTP server: one sub-router per area, with access control in front.
 //!
 //! Owns: the listening thread, its limits, access control, `/health`, `/metrics`. The areas: `ingestion` (the API of
 //! existing ingestion clients), `api` (windlass's own API) and `page`. May import: everything on the floors below.
@@ -6,12 +6,12 @@
 //! inside `App::blocking`.
 
 pub mod access;
+mod admission;
 pub mod api;
 mod app;
 mod budget;
 mod connections;
 mod describe;
-mod door;
 mod drain;
 #[cfg(any(test, feature = "internals"))]
 mod example;

@@ -1,6 +1,8 @@
 //! One sub-router per area, behind one door.
 
-use super::{App, Area, Failure, api, app, describe, door, failure, health, ingestion, metrics, page, session, stop};
+use super::{
+    App, Area, Failure, admission, api, app, describe, failure, health, ingestion, metrics, page, session, stop,
+};
 use axum::{Router, middleware};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -30,7 +32,7 @@ pub fn router(app: App) -> Router {
     let mut all = Router::new();
     for (area, router) in areas() {
         let (router, _) = router.split_for_parts();
-        let guard = middleware::from_fn_with_state((app.clone(), area), door::guard);
+        let guard = middleware::from_fn_with_state((app.clone(), area), admission::guard);
         // An area without routes needs no guard, and axum refuses a layer without routes.
         all = all.merge(if router.has_routes() { router.route_layer(guard) } else { router });
     }
@@ -38,6 +40,6 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || Failure::new(405, "this address does not support this method"))
         .layer(middleware::from_fn(app::note_kind))
         .layer(middleware::from_fn(failure::shape))
-        .layer(middleware::from_fn_with_state(app.clone(), door::door))
+        .layer(middleware::from_fn_with_state(app.clone(), admission::admit))
         .with_state(app)
 }

@@ -107,10 +107,10 @@ async fn sign_in(
     Extension(peer): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
-    JsonBody(asked): JsonBody<SignIn>,
+    JsonBody(body): JsonBody<SignIn>,
 ) -> Result<(StatusCode, Json<Opened>)> {
     let access = app.access();
-    match (&asked.code, &asked.token) {
+    match (&body.code, &body.token) {
         (Some(code), None) => {
             // Checked before the link is used up, so that another user can't use it up.
             let owner = app.blocking(move |_| Ok::<_, Failure>(socket_owner::owner(peer.remote, peer.local))).await?;

@@ -64,8 +64,8 @@ fn decode<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
         let Json(_) = Json::<serde::de::IgnoredAny>::from_bytes(bytes).map_err(wrong)?;
         return Err(Failure::new(422, "the body must be a JSON object"));
     }
-    let Json(given) = Json::from_bytes(&keep_digits(bytes)).map_err(wrong)?;
-    Ok(given)
+    let Json(value) = Json::from_bytes(&keep_digits(bytes)).map_err(wrong)?;
+    Ok(value)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

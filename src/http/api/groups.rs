@@ -53,12 +53,12 @@ struct Page {
 
 /// Groups, newest first
 #[utoipa::path(get, path = "/api/v1/groups", tag = "groups", params(Page), responses((status = 200, body = GroupList), Refused))]
-async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<GroupList>> {
+async fn list(State(app): State<App>, Query(query): Query<Page>) -> Result<Json<GroupList>> {
     let filter = GroupFilter {
-        status: optional::<Status>(&asked.status)?,
-        before: optional(&asked.before)?,
-        limit: page(asked.limit)?,
-        below: match (optional(&asked.of)?, asked.all) {
+        status: optional::<Status>(&query.status)?,
+        before: optional(&query.before)?,
+        limit: page(query.limit)?,
+        below: match (optional(&query.of)?, query.all) {
             (Some(group), _) => Below::Of(group),
             (None, Some(true)) => Below::All,
             (None, _) => Below::Nothing,

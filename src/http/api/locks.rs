@@ -54,20 +54,20 @@ struct Released {
 async fn release(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    JsonBody(asked): JsonBody<Release>,
+    JsonBody(body): JsonBody<Release>,
 ) -> Result<Json<Released>> {
-    let reason = asked.reason.trim();
+    let reason = body.reason.trim();
     if reason.is_empty() || reason.len() > REASON {
         return Err(Failure::bad_request(format!("`reason` must have 1 to {REASON} bytes")));
     }
     let by = format!("{} over HTTP", caller.name());
-    let forced = Forced { key: asked.key.clone(), why: reason.to_string(), by };
+    let forced = Forced { key: body.key.clone(), why: reason.to_string(), by };
     let released = app.blocking(move |engine| view::force_release(engine, forced)).await?;
     match released {
         true => {
-            tracing::warn!(key = %asked.key, by = caller.name(), reason, "a resource key was taken away by force");
-            Ok(Json(Released { key: asked.key, released }))
+            tracing::warn!(key = %body.key, by = caller.name(), reason, "a resource key was taken away by force");
+            Ok(Json(Released { key: body.key, released }))
         }
-        false => Err(Failure::not_found(format!("`{}` is not held", asked.key)).hint("see GET /api/v1/locks")),
+        false => Err(Failure::not_found(format!("`{}` is not held", body.key)).hint("see GET /api/v1/locks")),
     }
 }

@@ -168,13 +168,13 @@ struct Backfill {
 async fn backfill(
     State(app): State<App>,
     Path(schedule): Path<String>,
-    JsonBody(asked): JsonBody<Backfill>,
+    JsonBody(body): JsonBody<Backfill>,
 ) -> Result<Json<Fired>> {
     let name = schedule.clone();
     let firings = app
         .blocking(move |engine| {
-            let to = asked.to.unwrap_or(engine.store().now());
-            let firings = engine.backfill_schedule(&name, asked.from, to)?;
+            let to = body.to.unwrap_or(engine.store().now());
+            let firings = engine.backfill_schedule(&name, body.from, to)?;
             firings.into_iter().map(|it| view::firing_view(engine, it)).collect::<view::Result<Vec<_>>>()
         })
         .await?;

@@ -161,8 +161,8 @@ fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<Str
     items.into_iter().enumerate().map(text).collect()
 }
 
-pub(super) fn directory_of(asked: Option<PathBuf>) -> Result<PathBuf> {
-    let Some(directory) = asked else { return Ok(PathBuf::from("/")) };
+pub(super) fn directory_of(requested: Option<PathBuf>) -> Result<PathBuf> {
+    let Some(directory) = requested else { return Ok(PathBuf::from("/")) };
     match directory.is_absolute() && directory.is_dir() {
         true => Ok(directory),
         false => {

@@ -50,16 +50,16 @@ struct Page {
 
 /// Steps that wait for people, times, signals or their children
 #[utoipa::path(get, path = "/api/v1/waiting", tag = "steps", params(Page), responses((status = 200, body = WaitingList), Refused))]
-async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<WaitingList>> {
-    let kind = asked.kind.as_deref().map(|name| {
+async fn list(State(app): State<App>, Query(query): Query<Page>) -> Result<Json<WaitingList>> {
+    let kind = query.kind.as_deref().map(|name| {
         let found = WaitKind::ALL.iter().copied().find(|it| it.name() == name);
         found.ok_or_else(|| Failure::bad_request(format!("`{name}` is not one of time, approval, signal, children")))
     });
     let filter = WaitingFilter {
         kind: kind.transpose()?,
-        group: optional(&asked.group)?,
-        after: optional(&asked.after)?,
-        limit: page(asked.limit)?,
+        group: optional(&query.group)?,
+        after: optional(&query.after)?,
+        limit: page(query.limit)?,
     };
     Ok(Json(app.blocking(move |engine| view::waiting(engine.store(), &filter)).await?))
 }

@@ -209,11 +209,11 @@ pub struct DeletedRows {
         (status = 409, description = "One of its runs is still running.")))]
 pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<Json<DeletedDocument>> {
     let (uri, source) = (form.text("uri")?.to_string(), form.text("source")?.to_string());
-    let (asked_uri, asked_source) = (uri.clone(), source.clone());
+    let (requested_uri, requested_source) = (uri.clone(), source.clone());
     let deadline = Instant::now() + PATIENCE;
     let removed = app
         .blocking(move |engine| {
-            let removed = engine.delete_document(&asked_source, &asked_uri, deadline)?;
+            let removed = engine.delete_document(&requested_source, &requested_uri, deadline)?;
             if removed.is_some() {
                 finish_removal(engine);
             }

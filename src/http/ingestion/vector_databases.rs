@@ -276,8 +276,8 @@ pub async fn documents(State(app): State<App>, Queried(query): Queried) -> Resul
     let (path, documents) = app
         .blocking(move |engine| {
             let db = open(engine, &name)?;
-            let asked = DocumentQuery { filter: filter.as_ref(), limit, offset };
-            let page = db.documents(&asked).map_err(|it| of_vector(&name, it))?;
+            let page_query = DocumentQuery { filter: filter.as_ref(), limit, offset };
+            let page = db.documents(&page_query).map_err(|it| of_vector(&name, it))?;
             Ok::<_, Failure>((db.path().to_path_buf(), page.documents))
         })
         .await?;

@@ -1,4 +1,4 @@
-//! The door and the guards of the areas as middleware. `access` decides, from the head of a request.
+//! Middleware that admits a request to the daemon and to its areas. `access` decides, from the head of a request.
 
 use super::{App, Area, Failure, access::changes, connections::Standing, peer::Peer};
 use axum::{
@@ -12,8 +12,8 @@ use axum::{
 const STOP: &str = "/api/v1/stop";
 
 /// Middleware: refuses requests that are not meant for us.
-pub async fn door(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = match app.access().at_door(request.method(), request.uri(), request.headers()) {
+pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = match app.access().check_head(request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     };
