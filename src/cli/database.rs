@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// The requested database, or the default from the settings. A name with a slash or ending in `.db` is a path.
-pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
+pub fn named(cx: &Context, requested: Option<&str>) -> Result<Named> {
     let settings = cx.settings()?;
-    let name = asked.unwrap_or(&settings.database);
+    let name = requested.unwrap_or(&settings.database);
     if name.is_empty() || name.starts_with('.') && !name.contains('/') {
         return Err(Failure::usage(format!("`{name}` can't be the name of a vector database")));
     }
@@ -24,8 +24,8 @@ pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
 }
 
 /// Opens it for reading. If it does not exist, the error lists the existing ones.
-pub fn open(cx: &Context, asked: Option<&str>) -> Result<(Named, VectorDb)> {
-    let database = named(cx, asked)?;
+pub fn open(cx: &Context, requested: Option<&str>) -> Result<(Named, VectorDb)> {
+    let database = named(cx, requested)?;
     let opened = view::open_database(&database)?;
     Ok((database, opened))
 }

@@ -71,11 +71,11 @@ fn uri_of(name: &str) -> Result<String> {
 /// Whether the engine has this document, or the database contains it or will receive it.
 fn is_known(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<bool> {
     let database = path.to_string_lossy();
-    let given = engine.store().read(|tx| {
+    let recorded = engine.store().read(|tx| {
         Ok(document_uri::find(tx, source, uri)?.is_some() || document::is_known(tx, &database, source, uri)?)
     })?;
     let stored = |it: VectorDb| it.document(source, uri).ok().flatten().is_some();
-    Ok(given || VectorDb::open(path, &OpenOptions::default()).is_ok_and(stored))
+    Ok(recorded || VectorDb::open(path, &OpenOptions::default()).is_ok_and(stored))
 }
 
 /// The error for a name without a document, with a suggestion.

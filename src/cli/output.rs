@@ -158,15 +158,15 @@ fn is_set(name: &str) -> bool {
 }
 
 fn terminal_width() -> usize {
-    let told = termios::tcgetwinsize(io::stdout()).ok().map(|it| usize::from(it.ws_col)).filter(|it| *it > 0);
-    told.or_else(columns_variable).unwrap_or(USUAL_WIDTH).max(20)
+    let reported = termios::tcgetwinsize(io::stdout()).ok().map(|it| usize::from(it.ws_col)).filter(|it| *it > 0);
+    reported.or_else(columns_variable).unwrap_or(USUAL_WIDTH).max(20)
 }
 
 /// The current rows and columns of the terminal at stderr.
 pub fn stderr_size() -> (usize, usize) {
-    let told = termios::tcgetwinsize(io::stderr()).ok().filter(|it| it.ws_col > 0);
-    let rows = told.map_or(USUAL_HEIGHT, |it| usize::from(it.ws_row).max(3));
-    let columns = told.map(|it| usize::from(it.ws_col)).or_else(columns_variable);
+    let reported = termios::tcgetwinsize(io::stderr()).ok().filter(|it| it.ws_col > 0);
+    let rows = reported.map_or(USUAL_HEIGHT, |it| usize::from(it.ws_row).max(3));
+    let columns = reported.map(|it| usize::from(it.ws_col)).or_else(columns_variable);
     (rows, columns.unwrap_or(USUAL_WIDTH))
 }
 

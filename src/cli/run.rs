@@ -34,7 +34,7 @@ impl Args {
                 check_needs(Needs::Work)?;
                 resume(cx, group)?
             }
-            None if !self.what.is_given() => {
+            None if !self.what.is_present() => {
                 return Err(Failure::usage("nothing to run: give a workflow file, `--each CMD` or `--resume GROUP`")
                     .hint("for instance `windlass run --each 'echo {{ item }}' --items a b`"));
             }

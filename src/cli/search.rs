@@ -91,12 +91,12 @@ fn show(output: &Output, at: usize, hit: &Hit) -> Result<()> {
 }
 
 /// A suggestion if nothing was found.
-fn nothing(found: &view::Found, asked: Option<&str>) -> String {
+fn nothing(found: &view::Found, requested: Option<&str>) -> String {
     let place = format!("nothing found in {} of `{}`", count(found.documents, "document"), found.database);
     match (found.mode, found.min_score) {
         _ if found.documents == 0 => place,
         _ if found.filter_matches == Some(false) => {
-            format!("{place}: the filter matches none of them; see `windlass db documents{}`", of_database(asked))
+            format!("{place}: the filter matches none of them; see `windlass db documents{}`", of_database(requested))
         }
         (Mode::Text, _) => format!("{place}: no passage has a word of the query; try other words, or `--mode hybrid`"),
         (_, Some(_)) => {
@@ -107,8 +107,8 @@ fn nothing(found: &view::Found, asked: Option<&str>) -> String {
 }
 
 /// The database as the last word of a command. Empty if it is the default.
-fn of_database(asked: Option<&str>) -> String {
-    asked.map(|it| format!(" {}", quoted(it))).unwrap_or_default()
+fn of_database(requested: Option<&str>) -> String {
+    requested.map(|it| format!(" {}", quoted(it))).unwrap_or_default()
 }
 
 /// The snippet in lines of at most `most` columns, split between words. Matching words are bold if the terminal has

@@ -67,7 +67,7 @@ impl Args {
         let start = Start { by_itself: self.by_itself, background: self.in_background };
         let starter: Starter = match self.in_background {
             true => Arc::new(|said| tell(&said)),
-            false => talk(cx.output, settings.log_format, ui_command(cx), self.supervised || is_kept()),
+            false => messages_for_people(cx.output, settings.log_format, ui_command(cx), self.supervised || is_kept()),
         };
         match daemon::serve::run(settings, start, starter) {
             Err(daemon::Error::AlreadyRunning { holder, pid, http }) if self.in_background => {
@@ -133,7 +133,7 @@ fn found(state: &str, pid: u32, http: &str, link: &str, kept: bool) -> serde_jso
 
 /// Prints messages for a person at the terminal. If a program reads the log, only log lines are printed. If the output
 /// may be `kept`, it does not include the link, which others could read there.
-fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
+fn messages_for_people(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
     let slow = AtomicBool::new(false);
     let note = move |text: &str| match format {
         LogFormat::Human => output.note(text),

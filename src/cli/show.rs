@@ -372,12 +372,12 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
 /// Who answered a step that waited. The reason of a rejection already says it.
 fn answered(detail: &Value) -> Option<String> {
     let answer = serde_json::from_value::<Answer>(detail["answer"].clone()).ok().filter(|it| it.approved);
-    let asked = detail["asked"].as_str().map(|it| format!(" ({it})")).unwrap_or_default();
+    let question = detail["asked"].as_str().map(|it| format!(" ({it})")).unwrap_or_default();
     let signal = || {
         let (name, by) = (detail["signal"]["name"].as_str()?, detail["signal"]["by"].as_str()?);
         Some(format!("signal `{name}` from {by}"))
     };
-    answer.map(|it| format!("{}{asked}", it.words())).or_else(signal)
+    answer.map(|it| format!("{}{question}", it.words())).or_else(signal)
 }
 
 fn worker(cx: &Context, id: WorkerId) -> Result<()> {

@@ -108,7 +108,7 @@ fn submitted(made: Option<Submitted>, runs: usize, workers: usize) -> serde_json
 }
 
 impl What {
-    pub fn is_given(&self) -> bool {
+    pub fn is_present(&self) -> bool {
         self.file.is_some() || self.each.is_some()
     }
 

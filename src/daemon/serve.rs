@@ -56,11 +56,11 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     assembly::prepare_home(&settings)?;
     let home = settings.home.clone();
     let say = starter.clone();
-    let (told, waits) = (signals.clone(), supervisor.clone());
+    let (stops, waits) = (signals.clone(), supervisor.clone());
     let wait = |what: &str| {
         say(StartupEvent::Progress { what: what.to_string() });
         waits.busy_with(what, PATIENCE_OF_SUPERVISOR);
-        told.stop_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+        stops.stop_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     };
     let claim = Arc::new(Claim::take(&home, wait)?);
     files::remove(&home);

@@ -142,12 +142,12 @@ pub fn after_release(due: Timestamp, now: Timestamp) -> Timestamp {
     now + pause_after(64 - (waited / 100).leading_zeros())
 }
 
-/// How long an interrupted step waits before it tries again. `asked` is the wait that the step itself requested.
+/// How long an interrupted step waits before it tries again. `requested` is the wait that the step itself requested.
 /// `None`: another worker takes it immediately, because its own worker stops. Without a wait, a step that could not
 /// start because of a shortage would try a thousand times a second.
-pub fn after_interruption(asked: Option<Millis>, stops: bool) -> Option<Millis> {
+pub fn after_interruption(requested: Option<Millis>, stops: bool) -> Option<Millis> {
     const SOON: Millis = Millis::seconds(1);
-    asked.or((!stops).then_some(SOON))
+    requested.or((!stops).then_some(SOON))
 }
 
 fn last_failure(outcome: &Outcome, counts: Counts) -> String {
@@ -272,11 +272,15 @@ mod tests {
 
     #[test]
     fn an_interrupted_step_goes_to_others_at_once_only_when_its_worker_stops() {
-        let asked = Some(Millis(7));
-        let table =
-            [(None, true, None), (None, false, Some(Millis(1_000))), (asked, true, asked), (asked, false, asked)];
-        for (asked, stops, wait) in table {
-            assert_eq!(after_interruption(asked, stops), wait, "{asked:?} {stops}");
+        let requested = Some(Millis(7));
+        let table = [
+            (None, true, None),
+            (None, false, Some(Millis(1_000))),
+            (requested, true, requested),
+            (requested, false, requested),
+        ];
+        for (requested, stops, wait) in table {
+            assert_eq!(after_interruption(requested, stops), wait, "{requested:?} {stops}");
         }
     }
 

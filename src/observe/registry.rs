@@ -60,13 +60,13 @@ impl Registry {
         values: impl IntoIterator<Item = ([&'a str; LABELS], f64)>,
     ) {
         let types = gauge.described().2.iter().position(|it| *it == TYPE);
-        let (mut all, mut told_apart) = (BTreeMap::new(), BTreeSet::new());
+        let (mut all, mut distinct) = (BTreeMap::new(), BTreeSet::new());
         for (mut labels, value) in values {
             if let Some(name) = types.and_then(|it| labels.get_mut(it)).filter(|it| !it.is_empty()) {
-                if told_apart.len() < MOST_TYPES {
-                    told_apart.insert(*name);
+                if distinct.len() < MOST_TYPES {
+                    distinct.insert(*name);
                 }
-                *name = if told_apart.contains(*name) { *name } else { OTHER };
+                *name = if distinct.contains(*name) { *name } else { OTHER };
             }
             *all.entry(labels.map(str::to_string).to_vec()).or_default() += value;
         }
@@ -139,7 +139,7 @@ impl Metrics for Registry {
         }
         let mut labelled = lock(&self.labelled[counter as usize]);
         let bounded = counter.described().2 == Some(TYPE);
-        let label = told_as(&labelled, label, bounded);
+        let label = label_of(&labelled, label, bounded);
         *labelled.entry(label.to_string()).or_default() += by;
     }
 
@@ -148,7 +148,7 @@ impl Metrics for Registry {
             return;
         }
         let mut by_label = lock(&self.histograms[histogram as usize]);
-        let label = told_as(&by_label, label, histogram.described().2 == Some(TYPE));
+        let label = label_of(&by_label, label, histogram.described().2 == Some(TYPE));
         let bounds = histogram.bounds();
         let distribution = by_label.entry(label.to_string()).or_default();
         distribution.buckets.resize(bounds.len() + 1, 0);
@@ -158,7 +158,7 @@ impl Metrics for Registry {
 }
 
 /// The label under which to count, given the labels that the metric already has.
-fn told_as<'a, T>(counted: &BTreeMap<String, T>, label: &'a str, bounded: bool) -> &'a str {
+fn label_of<'a, T>(counted: &BTreeMap<String, T>, label: &'a str, bounded: bool) -> &'a str {
     let has_room = !bounded || counted.len() < MOST_TYPES || counted.contains_key(label);
     if has_room { label } else { OTHER }
 }
@@ -169,8 +169,8 @@ fn head(text: &mut String, name: &str, help: &str, kind: &str) {
 
 fn labels(names: &[&str], values: &[String]) -> Vec<String> {
     let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let given = names.iter().zip(values).filter(|it| !it.1.is_empty());
-    given.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect()
+    let present = names.iter().zip(values).filter(|it| !it.1.is_empty());
+    present.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect()
 }
 
 fn braced(labels: &[String]) -> String {
