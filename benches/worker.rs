@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<()> {
     println!("{:32} {:>8} {:>8} {:>8}", "", "median", "p99", "mean");
     show("bare pipe echo", bare(BARE, &frame, rounds)?);
     show("bare echo that reads the JSON", bare(BARE_JSON, &frame, rounds)?);
-    show("one request to a worker", asked(house.path(), &work, rounds)?);
+    show("one request to a worker", request_times(house.path(), &work, rounds)?);
     show("a step with its unit, in the pool", pooled(house.path(), &work, rounds)?);
     Ok(())
 }
@@ -114,7 +114,7 @@ fn spec(dir: &Path) -> WorkerSpec {
     }
 }
 
-fn asked(dir: &Path, work: &Work, rounds: usize) -> anyhow::Result<Vec<Duration>> {
+fn request_times(dir: &Path, work: &Work, rounds: usize) -> anyhow::Result<Vec<Duration>> {
     let cancel = CancelToken::new();
     let mut worker = Worker::start(1, &spec(dir), &cancel).map_err(|it| anyhow::anyhow!("{it:?}"))?;
     let timeouts = Timeouts::default();

@@ -319,8 +319,8 @@ fn wrong_waits_are_refused_at_submit_with_file_line_and_hint() {
 fn a_hook_tells_that_there_is_a_question() {
     let hooks = "hooks:\n  approval_wanted:\n    - name: tell\n      run: \"echo {{ event }} {{ step }} >> told\"\n";
     let place = waiting_in(&format!("{FLOW}{hooks}"));
-    let told = std::fs::read_to_string(place.path().join("told")).unwrap();
-    assert!(told.contains("APPROVAL_WANTED") || told.contains("approval_wanted"), "{told}");
+    let messages = std::fs::read_to_string(place.path().join("told")).unwrap();
+    assert!(messages.contains("APPROVAL_WANTED") || messages.contains("approval_wanted"), "{messages}");
 }
 
 #[test]

@@ -17,13 +17,13 @@ use web::{PATIENCE, Web};
 
 struct Connection(BufReader<TcpStream>);
 
-struct Told {
+struct Received {
     status: u16,
     closes: bool,
     body: Vec<u8>,
 }
 
-impl Told {
+impl Received {
     #[track_caller]
     fn is_an_error(&self, status: u16) {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
@@ -46,7 +46,7 @@ impl Connection {
     }
 
     /// The next answer. None: the connection has ended.
-    fn read(&mut self) -> Option<Told> {
+    fn read(&mut self) -> Option<Received> {
         let mut line = String::new();
         self.0.read_line(&mut line).ok().filter(|it| *it > 0)?;
         let status = line.split(' ').nth(1)?.parse().ok()?;
@@ -64,7 +64,7 @@ impl Connection {
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).ok()?;
-        Some(Told { status, closes, body })
+        Some(Received { status, closes, body })
     }
 }
 
@@ -97,9 +97,9 @@ fn after_an_early_answer_to_a_small_form_the_connection_goes_on() {
             let head = head(&web, method, path, token, kind);
             connection.send(format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes());
             connection.send(body.as_bytes());
-            let told = connection.read().unwrap();
-            told.is_an_error(status);
-            assert!(!told.closes, "{method} {path}, round {round}");
+            let response = connection.read().unwrap();
+            response.is_an_error(status);
+            assert!(!response.closes, "{method} {path}, round {round}");
             let next = "source=s&name=next";
             let head = self::head(&web, "POST", BATCH, &web.token, FORM);
             connection.send(format!("{head}Content-Length: {}\r\n\r\n{next}", next.len()).as_bytes());
@@ -118,9 +118,9 @@ fn an_early_answer_to_much_says_that_the_connection_ends() {
         let head = head(&web, method, path, token, kind);
         connection.send(format!("{head}Content-Length: {}\r\n\r\n", much.len()).as_bytes());
         assert!(connection.send(&much), "{method} {path}: the rest is taken, so that the answer is read");
-        let told = connection.read().unwrap();
-        told.is_an_error(status);
-        assert!(told.closes && connection.read().is_none(), "{method} {path}");
+        let response = connection.read().unwrap();
+        response.is_an_error(status);
+        assert!(response.closes && connection.read().is_none(), "{method} {path}");
     }
 }
 
@@ -131,9 +131,9 @@ fn nobody_waits_for_a_body_that_does_not_come() {
         let mut connection = Connection::to(&web);
         let head = head(&web, "POST", BATCH, "wrong", FORM);
         connection.send(format!("{head}{more}Content-Length: 20\r\n\r\n").as_bytes());
-        let told = connection.read().unwrap();
-        told.is_an_error(401);
-        assert!(told.closes && connection.read().is_none(), "{more}");
+        let response = connection.read().unwrap();
+        response.is_an_error(401);
+        assert!(response.closes && connection.read().is_none(), "{more}");
     }
 }
 
@@ -162,8 +162,8 @@ fn a_body_that_breaks_off_is_a_bad_request_whatever_its_kind() {
             let head = head(&web, method, path, &web.token, kind);
             connection.send(format!("{head}{length}\r\n\r\n{body}").as_bytes());
             connection.0.get_ref().shutdown(Shutdown::Write).unwrap();
-            let told = connection.read().unwrap_or_else(|| panic!("{method} {path} {length}: no answer"));
-            told.is_an_error(400);
+            let response = connection.read().unwrap_or_else(|| panic!("{method} {path} {length}: no answer"));
+            response.is_an_error(400);
         }
     }
 }

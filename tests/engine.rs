@@ -465,9 +465,9 @@ fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_alread
     assert!(store.write(move |tx| store::pause::group(tx, resumed)).unwrap());
     store.write(|tx| store::pause::step_type(tx, "c", false)).unwrap();
     let reader = rusqlite::Connection::open(shop.path("engine.db")).unwrap();
-    let parked =
+    let paused_steps =
         || reader.query_row("SELECT count(*) FROM step WHERE state = 3", [], |row| row.get::<_, i64>(0)).unwrap();
-    eventually("a claim met the steps of the paused group", || parked() == 2);
+    eventually("a claim met the steps of the paused group", || paused_steps() == 2);
     assert!(store.write(move |tx| store::pause::resume_group(tx, resumed)).unwrap());
     let ended =
         windlass::model::ProcessIdentity { boot_id: "before".into(), ..windlass::os::process_stat::own_identity() };

@@ -166,8 +166,8 @@ fn one_missing_file_fails_alone_and_is_named() {
     let param = format!("to={}", text(&bench.path("packed")));
     let said = bench.ends(3, &["run", "examples/batch.yaml", "--items-from", text(&list), "--param", &param]);
     assert!(said.contains("3 of 4 runs"), "{said}");
-    let told = said.lines().find(|it| it.contains("compress")).unwrap();
-    assert!(told.contains("it's file 2.txt") && told.contains("No such file"), "{said}");
+    let failure = said.lines().find(|it| it.contains("compress")).unwrap();
+    assert!(failure.contains("it's file 2.txt") && failure.contains("No such file"), "{said}");
     assert_eq!(bench.unpacked(&bench.path("packed")), ["content 0\n", "content 1\n", "content 3\n"]);
 
     // The problem is fixed, and only the failed step runs again.
@@ -222,10 +222,10 @@ fn the_approval_example_asks_and_publishes_what_is_approved() {
     bench.ends(0, &[&["submit", "examples/approval.yaml"][..], &items].concat());
     bench.ends(0, &["worker", "--until-idle"]);
     let waiting = bench.json(&["list", "waiting", "--json"]);
-    let asked: Vec<&str> =
+    let questions: Vec<&str> =
         waiting["waiting"].as_array().unwrap().iter().map(|it| it["ask"].as_str().unwrap()).collect();
-    assert_eq!(asked.len(), 2, "{waiting}");
-    assert!(asked[0].starts_with("Publish ") && asked[0].ends_with(" words?"), "{asked:?}");
+    assert_eq!(questions.len(), 2, "{waiting}");
+    assert!(questions[0].starts_with("Publish ") && questions[0].ends_with(" words?"), "{questions:?}");
     let step = |at: usize| format!("s{}", waiting["waiting"][at]["step"]);
     bench.ends(0, &["approve", &step(0)]);
     bench.ends(0, &["reject", &step(1), "--reason", "not yet"]);

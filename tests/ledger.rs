@@ -62,10 +62,10 @@ fn pages_and_totals_agree_with_the_runs_for_every_status() {
     let status = |id: &RunId| book.store.read(|tx| records::run(tx, *id)).unwrap().unwrap().status;
     for wanted in Status::ALL {
         let expected: Vec<RunId> = all.iter().copied().filter(|it| status(it) == wanted).collect();
-        let asked = Wanted { batch: None, status: Some(wanted) };
+        let filter = Wanted { batch: None, status: Some(wanted) };
         for rows in [1, 2, 5, 50] {
-            assert_eq!(ids_of_pages(&book.store, asked, rows), expected, "{wanted} {rows}");
-            assert_eq!(ids_one_after_the_other(&book.store, asked, rows as usize), expected, "{wanted} {rows}");
+            assert_eq!(ids_of_pages(&book.store, filter, rows), expected, "{wanted} {rows}");
+            assert_eq!(ids_one_after_the_other(&book.store, filter, rows as usize), expected, "{wanted} {rows}");
         }
         let of_steps = matches!(wanted, Status::Skipped | Status::Waiting);
         assert_eq!(expected.is_empty(), of_steps, "only steps are skipped or wait here: {wanted}");

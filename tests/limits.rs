@@ -209,19 +209,19 @@ fn no_window_of_a_rate_has_more_starts_and_why_says_when_the_next_comes() {
     place.write("flow.yaml", "id: a\nsteps: [{ name: a, run: 'true', rate: { calls: 2/2s } }]\n");
     place.ok(&["submit", "flow.yaml", "--items", "1", "2", "3", "4", "5"]);
     let worker = place.start(&["worker", "--pool", "*=4"]);
-    let mut told = false;
+    let mut explained = false;
     eventually("all complete", || {
         let all = steps(&place, "g1");
         let waits = all.iter().find(|it| it["status"] == "PENDING");
-        if let Some(step) = waits.filter(|_| !told) {
+        if let Some(step) = waits.filter(|_| !explained) {
             let why = place.ok(&["why", &format!("s{}", step["id"])]);
-            told = why.contains("`calls` allows 2 starts in 2.0 s; the next is possible");
+            explained = why.contains("`calls` allows 2 starts in 2.0 s; the next is possible");
         }
         all.iter().all(|it| it["status"] == "COMPLETED")
     });
     worker.signal("INT");
     worker.end(Duration::from_secs(60));
-    assert!(told, "`why` named the rate while steps waited");
+    assert!(explained, "`why` named the rate while steps waited");
     let mut starts: Vec<i64> = steps(&place, "g1").iter().map(|it| it["started"].as_i64().unwrap()).collect();
     starts.sort_unstable();
     // The clocks are read one after the other, in milliseconds.

@@ -309,8 +309,8 @@ fn every_metric_is_fed() {
     until("health tells of the failures and the history", || {
         let health = it.web.get("/health").json();
         let above_zero = |it: &serde_json::Value| it.as_i64().is_some_and(|it| it > 0);
-        let told = &health["diagnostics"];
-        (above_zero(&told["consecutive_failures"]) && above_zero(&told["history"]["size"])).then_some(())
+        let diagnostics = &health["diagnostics"];
+        (above_zero(&diagnostics["consecutive_failures"]) && above_zero(&diagnostics["history"]["size"])).then_some(())
     });
 }
 

@@ -49,9 +49,9 @@ fn eight_threads_and_four_processes_open_a_new_database_at_once() {
         threads.into_iter().for_each(|it| it.join().unwrap());
         for process in processes {
             let done = process.wait_with_output().unwrap();
-            let told = String::from_utf8_lossy(&done.stderr);
-            assert!(done.status.success(), "round {round}: {told}");
-            assert!(!told.contains("locked"), "round {round}: {told}");
+            let stderr = String::from_utf8_lossy(&done.stderr);
+            assert!(done.status.success(), "round {round}: {stderr}");
+            assert!(!stderr.contains("locked"), "round {round}: {stderr}");
         }
     }
 }

@@ -83,8 +83,11 @@ fn steps_that_wait_are_listed_and_answered() {
             (found["waiting"].as_array().unwrap().len() == count).then_some(found)
         })
     };
-    let asked = waiting(2, "approval");
-    assert_eq!((&asked["waiting"][0]["ask"], &asked["waiting"][0]["name"]), (&json!("Publish a?"), &json!("ask")));
+    let approvals = waiting(2, "approval");
+    assert_eq!(
+        (&approvals["waiting"][0]["ask"], &approvals["waiting"][0]["name"]),
+        (&json!("Publish a?"), &json!("ask"))
+    );
     assert_eq!(web.get(&format!("/api/v1/groups/{group}")).json()["status"], "WAITING");
     let approve = |by: &str| web.post_json("/api/v1/steps/1/approve", &json!({"by": by}));
     assert_eq!((approve("anna").status, approve("anna").json()["changed"].clone()), (200, json!(false)));
@@ -432,9 +435,9 @@ fn run_and_prune(web: &Web, runs: usize) -> Vec<String> {
     let items: Vec<String> = (0..runs).map(|at| at.to_string()).collect();
     let group = submit(web, &json!({"definition": QUICK, "items": items}));
     ended(web, group);
-    let told = web.windlass(&["events", "--json", "--after", "0.0"]).output().unwrap();
-    let told = told.stdout.lines().map(|it| serde_json::from_str::<Value>(&it.unwrap()).unwrap());
-    let cursors = told.map(|it| it["cursor"].as_str().unwrap().to_string()).collect();
+    let printed = web.windlass(&["events", "--json", "--after", "0.0"]).output().unwrap();
+    let printed = printed.stdout.lines().map(|it| serde_json::from_str::<Value>(&it.unwrap()).unwrap());
+    let cursors = printed.map(|it| it["cursor"].as_str().unwrap().to_string()).collect();
     until("nothing of the history is left", || {
         assert!(web.windlass(&["prune", "--keep", "1ms"]).output().unwrap().status.success());
         let left = web.windlass(&["events", "--json", "--after", "0.0"]).output().unwrap();
@@ -570,9 +573,10 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
             assert!(!id.contains("api_v1_") || known.is_some_and(|it| it.contains(&json!("RUNNING"))), "{id}: {it}");
         }
     }
-    let told = &served["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    let schema =
+        &served["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"];
     for name in ["EventView", "Digest"] {
-        assert!(told["oneOf"].to_string().contains(&format!("/{name}\"")), "a stream holds no {name}: {told}");
+        assert!(schema["oneOf"].to_string().contains(&format!("/{name}\"")), "a stream holds no {name}: {schema}");
     }
     let text = served.to_string();
     assert!(!text.contains("{*"), "a path is written as only our router understands it");

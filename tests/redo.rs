@@ -34,7 +34,7 @@ fn with_file(byte: u8) -> Settlement {
     Settlement::Complete { output: Some(output), cache_key: Some([byte; 32]), record: None }
 }
 
-fn redo(byte: u8) -> Settlement {
+fn recompute(byte: u8) -> Settlement {
     let otherwise = Box::new(Settlement::Fail { crashed: false, record: record("nobody made it") });
     Settlement::Recompute { damaged: vec![hash(byte)], otherwise }
 }
@@ -52,7 +52,7 @@ fn the_producer_of_a_damaged_artifact_runs_again_and_its_finder_gets_its_attempt
     settle(&book, &a, with_file(1));
     settle(&book, &book.claim("*"), completion());
     let c = book.claim("*");
-    settle(&book, &c, redo(1));
+    settle(&book, &c, recompute(1));
     assert_eq!((book.status(&a), book.status(&c), book.ended(group)), (Status::Pending, Status::Pending, false));
     assert!(book.store.read(|tx| step_cache::find(tx, &[1; 32])).unwrap().is_none(), "it is not taken from the cache");
     let why = book.store.read(|tx| read::why(tx, c.lease.step)).unwrap();
@@ -74,11 +74,11 @@ fn a_producer_that_keeps_making_damaged_files_ends_in_a_clear_failure() {
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
     settle(&book, &book.claim("*"), with_file(1));
     for _ in 0..3 {
-        settle(&book, &book.claim("*"), redo(1));
+        settle(&book, &book.claim("*"), recompute(1));
         settle(&book, &book.claim("*"), with_file(1));
     }
     let b = book.claim("*");
-    settle(&book, &b, redo(1));
+    settle(&book, &b, recompute(1));
     let error = book.store.read(|tx| read::why(tx, b.lease.step)).unwrap().step.error.unwrap();
     assert!(error.contains("damaged 4 times") && error.contains("the disk is faulty"), "{error}");
     assert_eq!((book.status(&b), book.group_end(group).failed, book.events("GROUP_END")), (Status::Failed, 1, 1));
@@ -89,7 +89,7 @@ fn what_no_step_of_the_run_made_is_judged_as_any_failure() {
     let book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
     settle(&book, &book.claim("*"), with_file(1));
-    settle(&book, &book.claim("*"), redo(9));
+    settle(&book, &book.claim("*"), recompute(9));
     assert_eq!((book.ended(group), book.group_end(group).failed), (true, 1));
 }
 
@@ -99,14 +99,14 @@ fn many_that_find_the_same_damage_wait_for_one_repair() {
     let group = book.submit(&diamond(), &["x"]);
     settle(&book, &book.claim("*"), with_file(1));
     let (b, c) = (book.claim("*"), book.claim("*"));
-    settle(&book, &b, redo(1));
+    settle(&book, &b, recompute(1));
     let a = book.claim("*");
     settle(&book, &a, with_file(1));
     // It found the earlier damage. The file is new by now, so it just tries again.
-    settle(&book, &c, redo(1));
+    settle(&book, &c, recompute(1));
     let both = book.claims("*", 9);
     assert_eq!(both.len(), 2);
-    settle(&book, &both[0], redo(1));
+    settle(&book, &both[0], recompute(1));
     settle(&book, &both[1], Settlement::Recompute { damaged: vec![], otherwise: Box::new(completion()) });
     assert_eq!(book.claims("*", 9).len(), 1, "both wait");
     book.reap(house::WORKER);
@@ -130,7 +130,7 @@ fn a_repair_that_fails_or_is_cancelled_ends_the_run_once_whatever_else_runs() {
                 // The other branch is claimable, not running.
                 settle(&book, &c, Settlement::Release { due: c.due, record: None });
             }
-            settle(&book, &b, redo(1));
+            settle(&book, &b, recompute(1));
             let a = book.claims("*", 9).into_iter().find(|it| book.type_name(it) == "a").unwrap();
             match cancelled {
                 true => {
@@ -155,7 +155,7 @@ fn a_group_that_is_cancelled_or_retried_during_a_repair_stays_sound() {
     let group = book.submit(&diamond(), &["x"]);
     settle(&book, &book.claim("*"), with_file(1));
     let (b, c) = (book.claim("*"), book.claim("*"));
-    settle(&book, &b, redo(1));
+    settle(&book, &b, recompute(1));
     book.cancel(group);
     book.check();
     settle(&book, &c, completion());

@@ -79,8 +79,8 @@ fn every_mode_finds_the_passage_in_any_language() {
             assert_eq!(house.first("steam engines", mode).as_deref(), Some("engine.md"), "{embedder} {mode:?}");
         }
         for mode in [Mode::Text, Mode::Hybrid] {
-            for asked in ["собачка", "СОБАЧКИ", "собачку"] {
-                assert_eq!(house.first(asked, mode).as_deref(), Some("dog.md"), "{asked} {mode:?}");
+            for text in ["собачка", "СОБАЧКИ", "собачку"] {
+                assert_eq!(house.first(text, mode).as_deref(), Some("dog.md"), "{text} {mode:?}");
             }
             assert_eq!(house.first("東京", mode).as_deref(), Some("tokyo.md"));
             assert_eq!(house.first("日本の電波", mode).as_deref(), Some("tokyo.md"));
@@ -94,8 +94,8 @@ fn stop_words_alone_find_nothing_but_the_phrase_that_they_make() {
     for embedder in ["static", "hash"] {
         let house = House::new(embedder);
         for mode in [Mode::Text, Mode::Vector, Mode::Hybrid] {
-            for asked in ["the of and", "the", "what is it"] {
-                assert_eq!(house.first(asked, mode), None, "{embedder} {mode:?} {asked}");
+            for text in ["the of and", "the", "what is it"] {
+                assert_eq!(house.first(text, mode), None, "{embedder} {mode:?} {text}");
             }
         }
     }
@@ -193,16 +193,16 @@ fn nonsense_finds_nothing_unless_the_nearest_is_asked_for() {
 fn what_has_a_word_of_the_query_is_found_however_far_it_is() {
     for embedder in ["static", "hash"] {
         let house = House::new(embedder);
-        for (asked, uri) in [("собачка", "dog.md"), ("東京", "tokyo.md"), ("steam engines", "engine.md")] {
+        for (text, uri) in [("собачка", "dog.md"), ("東京", "tokyo.md"), ("steam engines", "engine.md")] {
             for mode in [Mode::Vector, Mode::Hybrid] {
-                let query = Query { mode, min_score: Some(1.0), ..Query::new(asked) };
+                let query = Query { mode, min_score: Some(1.0), ..Query::new(text) };
                 let uris: Vec<String> = house.search(&query).into_iter().map(|it| it.uri).collect();
-                let expected: &[&str] = match house.embedder.embed(&[asked]).unwrap()[0].iter().all(|it| *it == 0.0) {
+                let expected: &[&str] = match house.embedder.embed(&[text]).unwrap()[0].iter().all(|it| *it == 0.0) {
                     // An embedder that knows no word of the query finds nothing, so only the word search is left.
                     true if mode == Mode::Vector => &[],
                     _ => &[uri],
                 };
-                assert_eq!(uris, expected, "{embedder} {mode:?} {asked}");
+                assert_eq!(uris, expected, "{embedder} {mode:?} {text}");
             }
         }
     }

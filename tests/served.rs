@@ -265,9 +265,9 @@ fn vectors_of_another_length_are_refused() {
     assert!(failed.code != 0 && failed.said.contains("vectors of 5 dimensions, expected 8"), "{}", failed.said);
     assert_eq!(ok(&place.run(&["db", "info", "--json"]))["documents"], 2);
 
-    let asked =
+    let result =
         place.ingest(None, &[&set(&five)[..], &["embed.dimensions=8".into(), "store.path=other".into()]].concat());
-    assert!(asked.code != 0 && asked.said.contains("vectors of 5 dimensions, expected 8"), "{}", asked.said);
+    assert!(result.code != 0 && result.said.contains("vectors of 5 dimensions, expected 8"), "{}", result.said);
 }
 
 #[test]
@@ -343,8 +343,8 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     for at in 0..23 {
         place.write(&format!("docs/more{at}.md"), &format!("# Number {at}\n\nRope number {at} is stored wet.\n"));
     }
-    let (dead, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let (is_dead, count) = (dead.clone(), asked.clone());
+    let (dead, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_dead, count) = (dead.clone(), requests.clone());
     let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
         // The trial request, and then a few documents.
         0..5 => embeddings(request, 8),
@@ -358,7 +358,7 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     let event: Value = serde_json::from_str(paused.out.lines().last().unwrap()).unwrap();
     assert_eq!((&event["event"], &event["group"]), (&json!("paused"), &json!(1)), "{}", paused.said);
     assert!(event["reason"].as_str().unwrap().contains("502"), "{event}");
-    let tries = asked.load(Ordering::SeqCst);
+    let tries = requests.load(Ordering::SeqCst);
     assert!(tries < 20, "{tries} requests to a server that was dead");
     let shown = ok(&place.run(&["show", "g1", "--json"]));
     assert_eq!((&shown["paused"], &shown["failed"]), (&json!(true), &json!(0)), "{shown}");
@@ -405,9 +405,9 @@ fn a_database_from_elsewhere_names_a_server_and_a_key_in_vain() {
 
     let place = Place::new();
     let search = ["search", "--db", &path, "--json", "hemp ropes"];
-    let asked = place.run_with(Some(KEY), &search);
-    assert!(asked.code != 0 && asked.said.contains(&attacker.url), "{}", asked.said);
-    assert!(asked.said.contains("embed.servers") && asked.said.contains("--mode text"), "{}", asked.said);
+    let result = place.run_with(Some(KEY), &search);
+    assert!(result.code != 0 && result.said.contains(&attacker.url), "{}", result.said);
+    assert!(result.said.contains("embed.servers") && result.said.contains("--mode text"), "{}", result.said);
     assert_eq!(attacker.count(), 0, "nothing was sent");
     assert_eq!(place.run(&["search", "--db", &path, "--mode", "text", "hemp"]).code, 0);
 

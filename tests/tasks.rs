@@ -159,11 +159,11 @@ fn ask_before_publishing() {
     desk.ends(0, &["submit", "publish.yaml", "--items", "one.md", "two.md", "--param", "to=to"]);
     let mut worker = desk.windlass();
     let worker = worker.args(["worker"]).silent().spawn().unwrap();
-    let asked = until("both ask", || {
+    let questions = until("both ask", || {
         let waiting = desk.json(&["list", "waiting", "--json"]);
         waiting["waiting"].as_array().filter(|it| it.len() == 2).cloned()
     });
-    let step = |at: usize| format!("s{}", asked[at]["step"]);
+    let step = |at: usize| format!("s{}", questions[at]["step"]);
     desk.ends(0, &["approve", &step(0)]);
     desk.ends(0, &["reject", &step(1), "--reason", "not yet"]);
     desk.ends(3, &["wait", "g1"]);

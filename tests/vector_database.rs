@@ -241,8 +241,8 @@ fn known_vectors_are_taken_over_by_the_text_that_was_embedded() {
     let house = House::new();
     let (mut db, epoch) = house.writer();
     house.store(&mut db, epoch, "a.txt", &["analytical", "difference"]).unwrap();
-    let asked = [TextHash::of("difference"), TextHash::of("unknown")];
-    assert_eq!(db.vectors_for(&asked).unwrap(), [Some(vector("difference").to_vec()), None]);
+    let hashes = [TextHash::of("difference"), TextHash::of("unknown")];
+    assert_eq!(db.vectors_for(&hashes).unwrap(), [Some(vector("difference").to_vec()), None]);
 }
 
 #[test]

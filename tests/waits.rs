@@ -29,7 +29,7 @@ fn until(due: Timestamp) -> Settlement {
 }
 
 /// A claimed step that now waits.
-fn parked(book: &Book, settlement: Settlement) -> Claimed {
+fn begin_to_wait(book: &Book, settlement: Settlement) -> Claimed {
     let step = book.claim("*");
     assert_eq!(book.settle(&step, settlement), Held::Yes);
     assert_eq!(book.status(&step), Status::Waiting);
@@ -55,7 +55,7 @@ fn stir(book: &Book) {
 fn a_waiting_step_holds_no_lease_and_its_end_starts_the_next() {
     let book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     assert_eq!(book.count("lease"), 0);
     assert!(book.claims("*", 5).is_empty(), "nobody can claim it, and nothing behind it has started");
     assert!(!book.ended(group));
@@ -75,7 +75,7 @@ fn a_waiting_step_holds_no_lease_and_its_end_starts_the_next() {
 fn the_attempt_of_a_wait_is_spent_when_it_ends_and_not_before() {
     let book = Book::new();
     book.submit(&chain(&["a"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     let shown = |id: StepId| book.store.read(|tx| read::show_step(tx, id)).unwrap();
     assert_eq!(shown(step.lease.step).step.attempts, 0);
     end(&book, &step, End::Fail(Outcome::permanent("rejected", "too early")));
@@ -91,7 +91,7 @@ fn the_attempt_of_a_wait_is_spent_when_it_ends_and_not_before() {
 fn the_value_of_a_wait_is_the_output_of_its_step() {
     let book = Book::new();
     book.submit(&chain(&["a", "b"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     end(&book, &step, End::Complete(Some(serde_json::json!({"ok": true}))));
     let id = step.lease.step;
     let output = book.store.read(|tx| read::show_step(tx, id)).unwrap().output;
@@ -104,7 +104,7 @@ fn a_time_ends_a_wait_at_its_due_time_and_survives_a_restart() {
     let mut book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
     let due = book.now() + Millis(5_000);
-    let step = parked(&book, until(due));
+    let step = begin_to_wait(&book, until(due));
     assert_eq!(book.store.read(idle::next_due).unwrap(), Some(due));
     book.clock.advance(Millis(4_999));
     stir(&book);
@@ -124,7 +124,7 @@ fn a_clock_that_is_set_back_makes_a_wait_longer_and_ends_it_once() {
     let book = Book::new();
     book.submit(&chain(&["a", "b"]), &["x"]);
     let due = book.now() + Millis(5_000);
-    let step = parked(&book, until(due));
+    let step = begin_to_wait(&book, until(due));
     book.clock.set_wall(Timestamp(due.0 - 60_000));
     stir(&book);
     assert_eq!(book.status(&step), Status::Waiting);
@@ -169,7 +169,7 @@ fn a_cancel_ends_a_wait_and_what_comes_later_is_told_so() {
         for cancel in ways {
             let book = Book::new();
             let group = book.submit(&shape, &["x"]);
-            let step = parked(&book, for_a_person());
+            let step = begin_to_wait(&book, for_a_person());
             cancel(&book, group, &step);
             assert_eq!(book.status(&step), Status::Cancelled);
             assert!(book.ended(group));
@@ -198,7 +198,7 @@ fn a_pause_while_the_time_passes_holds_back_the_next_step_and_resume_continues()
     let book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
     let due = book.now() + Millis(5_000);
-    let step = parked(&book, until(due));
+    let step = begin_to_wait(&book, until(due));
     book.pause(group);
     book.clock.set_wall(due);
     stir(&book);
@@ -216,7 +216,7 @@ fn a_pause_while_the_time_passes_holds_back_the_next_step_and_resume_continues()
 fn a_pause_and_a_resume_leave_a_waiting_step_as_it_is() {
     let book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     book.pause(group);
     book.resume(group);
     assert_eq!(book.status(&step), Status::Waiting);
@@ -228,11 +228,11 @@ fn a_pause_and_a_resume_leave_a_waiting_step_as_it_is() {
 fn a_failed_wait_is_retried_as_a_new_one() {
     let book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     end(&book, &step, End::Fail(Outcome::permanent("rejected", "no")));
     assert_eq!(book.group_end(group).failed, 1);
     assert!(book.retry(group).unwrap());
-    let again = parked(&book, for_a_person());
+    let again = begin_to_wait(&book, for_a_person());
     assert_eq!(again.lease.step, step.lease.step);
     assert_ne!(again.lease.token, step.lease.token);
     complete(&book, &again);
@@ -246,7 +246,7 @@ fn a_failed_wait_is_retried_as_a_new_one() {
 fn the_death_of_the_worker_that_parked_a_step_means_nothing_to_it() {
     let book = Book::new();
     book.submit(&chain(&["a", "b"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     assert_eq!(book.reap_for(WORKER, reap::Death::Died), 0);
     assert_eq!(book.status(&step), Status::Waiting);
     assert!(complete(&book, &step));
@@ -283,7 +283,7 @@ fn a_step_that_is_put_back_is_claimed_again_with_its_attempt() {
 fn a_key_is_free_while_its_step_waits() {
     let book = Book::new();
     book.submit_with(&chain(&["a"]), &["x", "y"], 0, &[Some("k")]);
-    let first = parked(&book, for_a_person());
+    let first = begin_to_wait(&book, for_a_person());
     let second = book.claim("*");
     assert_ne!(first.lease.step, second.lease.step);
     book.complete(&second);
@@ -295,12 +295,12 @@ fn a_key_is_free_while_its_step_waits() {
 fn a_worker_that_ends_when_idle_stays_for_a_time_and_not_for_a_person() {
     let book = Book::new();
     book.submit(&chain(&["a"]), &["x"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     let idle = || book.store.read(|tx| idle::is_idle(tx, Scope::Everything)).unwrap();
     assert!(idle());
     complete(&book, &step);
     book.submit(&chain(&["a"]), &["y"]);
-    parked(&book, until(book.now() + Millis(5_000)));
+    begin_to_wait(&book, until(book.now() + Millis(5_000)));
     assert!(!idle());
 }
 
@@ -332,7 +332,7 @@ fn many_waits_whose_time_is_up_end_some_at_a_time() {
 fn statuses_of_runs_and_groups_say_that_they_wait() {
     let book = Book::new();
     let group = book.submit(&chain(&["a", "b"]), &["x", "y"]);
-    let step = parked(&book, for_a_person());
+    let step = begin_to_wait(&book, for_a_person());
     let shown = || book.store.read(|tx| read::show_group(tx, group)).unwrap();
     assert_eq!(shown().group.waiting, 1);
     assert_eq!(shown().group.status, Status::Waiting);

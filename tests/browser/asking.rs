@@ -24,8 +24,8 @@ fn approve_and_reject_are_buttons_that_ask_for_a_name_and_the_step_goes_on() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };
     let group = submit(&web, ASK, &["page", "draft"], json!({}));
-    let asked = waiting(&web, 2);
-    let (first, second) = (asked[0]["step"].as_i64().unwrap(), asked[1]["step"].as_i64().unwrap());
+    let approvals = waiting(&web, 2);
+    let (first, second) = (approvals[0]["step"].as_i64().unwrap(), approvals[1]["step"].as_i64().unwrap());
 
     // From the group to the list of what waits.
     browser.open(&web.url(&format!("/#/g{group}")));

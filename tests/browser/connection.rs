@@ -39,11 +39,11 @@ const ARMED: &str = "void (() => {
 })()";
 
 /// The number of requests that the page has made.
-const ASKED: &str = "performance.getEntriesByType('resource').length";
+const REQUESTS: &str = "performance.getEntriesByType('resource').length";
 
 fn wait_for_requests(browser: &mut Browser, more: i64) {
-    let before = browser.eval(ASKED).as_i64().unwrap();
-    browser.until("it asks again", &format!("{ASKED} >= {}", before + more));
+    let before = browser.eval(REQUESTS).as_i64().unwrap();
+    browser.until("it asks again", &format!("{REQUESTS} >= {}", before + more));
 }
 
 fn signal(web: &Web, signal: Signal) {

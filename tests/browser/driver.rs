@@ -122,8 +122,8 @@ impl Browser {
     /// The value of an expression in the page; a promise is waited for.
     #[track_caller]
     pub fn eval(&mut self, expression: &str) -> Value {
-        let asked = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let answer = self.ask("Runtime.evaluate", asked);
+        let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let answer = self.ask("Runtime.evaluate", parameters);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()
     }
@@ -133,8 +133,8 @@ impl Browser {
     pub fn until(&mut self, what: &str, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
         // While a page is being replaced, an expression may fail.
-        let asked = json!({"expression": format!("Boolean({expression})"), "returnByValue": true});
-        while self.ask("Runtime.evaluate", asked.clone())["result"]["value"] != true {
+        let parameters = json!({"expression": format!("Boolean({expression})"), "returnByValue": true});
+        while self.ask("Runtime.evaluate", parameters.clone())["result"]["value"] != true {
             if Instant::now() > deadline {
                 let shown = self.eval("document.body.innerText");
                 let place = self.eval(WHERE);

@@ -158,7 +158,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
     let nightly = named("Nightly import");
     let failed = web.get(&format!("/api/v1/runs?group={nightly}&status=FAILED")).json()["runs"][0]["id"].clone();
     let steps = web.get(&format!("/api/v1/runs/{failed}")).json();
-    let asked = web.get("/api/v1/waiting?for=approval").json()["waiting"][0]["step"].clone();
+    let approval = web.get("/api/v1/waiting?for=approval").json()["waiting"][0]["step"].clone();
     let step = steps["steps"].as_array().unwrap().iter().find(|it| it["status"] == "FAILED").unwrap()["id"].clone();
     vec![
         ("groups", "/#/groups".into(), "Send the newsletter"),
@@ -173,7 +173,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
         ("health", "/#/health".into(), "free disk space"),
         ("docs", "/docs".into(), "Submits a workflow"),
         ("waiting", "/#/waiting".into(), "1,204 pages"),
-        ("approval", format!("/#/s{asked}"), "it waits for an approval"),
+        ("approval", format!("/#/s{approval}"), "it waits for an approval"),
         ("tree", format!("/#/g{}", named("Read a book page by page")), "Runs that its steps started"),
         ("schedules", "/#/schedules".into(), "*.tif"),
         ("resources", "/#/resources".into(), "next start"),

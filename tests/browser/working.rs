@@ -19,14 +19,14 @@ fn gated(web: &Web, definition: &str, items: &[&str]) -> (i64, impl Fn(&str) + u
 }
 
 /// How often the page has requested a path.
-fn asked(path: &str) -> String {
+fn requests(path: &str) -> String {
     format!("performance.getEntriesByType('resource').filter(it => it.name.includes('{path}')).length")
 }
 
 /// Waits until the page has read something once more, from start to end.
 fn wait_for_reads(browser: &mut Browser, path: &str) {
-    let before = browser.eval(&asked(path)).as_i64().unwrap();
-    browser.until("it is read anew", &format!("{} > {before} + 1", asked(path)));
+    let before = browser.eval(&requests(path)).as_i64().unwrap();
+    browser.until("it is read anew", &format!("{} > {before} + 1", requests(path)));
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn a_stop_keeps_others_from_starting_before_it_signals() {
     signal(&web.child, Signal::STOP);
     // The daemon does not respond, so there is a wait for its answer between the sentinel and the signal.
     let mut stop = Windlass::on(home.path()).arg("stop").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let is_asked = || {
+    let is_requested = || {
         let status = fs::read_to_string(format!("/proc/{}/status", web.child.id())).unwrap();
         let pending = status.lines().find_map(|it| it.strip_prefix("ShdPnd:")).unwrap();
         u64::from_str_radix(pending.trim(), 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
@@ -260,9 +260,9 @@ fn a_stop_keeps_others_from_starting_before_it_signals() {
     until("it is signalled", || {
         // In this order: what exists before a check that finds no signal existed before the signal.
         let there = sentinel.exists();
-        let asked = is_asked();
-        before |= there && !asked;
-        asked.then_some(())
+        let requested = is_requested();
+        before |= there && !requested;
+        requested.then_some(())
     });
     assert!(before, "it was signalled before the sentinel was up");
     signal(&web.child, Signal::CONT);

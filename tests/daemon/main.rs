@@ -111,8 +111,8 @@ fn a_second_daemon_says_who_runs_and_ends_well_or_with_75() {
     let second = home.run(&["serve"]);
     assert!(second.status.success() && said(&second).contains(&who), "{}", said(&second));
     let background = home.run(&["--json", "serve", "--background"]);
-    let told: Value = serde_json::from_slice(&background.stdout).unwrap();
-    assert_eq!((background.status.code(), &told["pid"]), (Some(0), &json!(web.child.id())));
+    let startup: Value = serde_json::from_slice(&background.stdout).unwrap();
+    assert_eq!((background.status.code(), &startup["pid"]), (Some(0), &json!(web.child.id())));
     assert_eq!(home.run(&["serve", "--supervised"]).status.code(), Some(75));
     // The variable is set, but that no supervisor listens there must not cause a restart loop.
     let notified =
@@ -217,14 +217,14 @@ fn garbage_in_its_files_is_no_obstacle() {
 fn in_the_background_the_starter_hears_of_success_and_of_failure() {
     let home = Home::new("");
     let started = home.run(&["--json", "serve", "--background"]);
-    let told: Value = serde_json::from_slice(&started.stdout).unwrap_or_else(|_| panic!("{}", said(&started)));
-    assert_eq!((&told["state"], told["pid"].as_u64()), (&json!("started"), home.holder().map(u64::from)));
-    assert!(told["link"].is_null(), "{told}");
+    let startup: Value = serde_json::from_slice(&started.stdout).unwrap_or_else(|_| panic!("{}", said(&started)));
+    assert_eq!((&startup["state"], startup["pid"].as_u64()), (&json!("started"), home.holder().map(u64::from)));
+    assert!(startup["link"].is_null(), "{startup}");
     let log = std::fs::read_to_string(home.path().join("serve.log")).unwrap();
-    assert!(log.contains("ready") && log.contains(told["http"].as_str().unwrap()), "{log}");
+    assert!(log.contains("ready") && log.contains(startup["http"].as_str().unwrap()), "{log}");
 
     let taken = Home::new("");
-    let address = told["http"].as_str().unwrap();
+    let address = startup["http"].as_str().unwrap();
     let failed = taken.run(&["serve", "--background", "--listen", address]);
     assert_eq!(failed.status.code(), Some(5), "{}", said(&failed));
     assert!(said(&failed).contains("failed to listen on") && said(&failed).contains("--listen"), "{}", said(&failed));
@@ -337,12 +337,12 @@ fn a_stop_gives_back_what_does_not_finish_in_time() {
 fn a_stop_lets_steps_finish_and_runs_the_hooks_that_become_due_by_that() {
     let home = Home::new("");
     let mut web = Web::on(home.path(), &[]);
-    let (go, told) = (home.path().join("go"), home.path().join("told"));
+    let (go, ran) = (home.path().join("go"), home.path().join("told"));
     let workflow = format!(
         "id: ends\nsteps: [{{ name: wait, run: 'until [ -e {} ]; do sleep 0.02; done' }}]\n\
          hooks: {{ group_end: [{{ name: tell, run: 'touch {}' }}] }}\n",
         go.display(),
-        told.display()
+        ran.display()
     );
     let submitted = submit(&home, &workflow, &[]);
     assert!(submitted.status.success(), "{}", said(&submitted));
@@ -352,7 +352,7 @@ fn a_stop_lets_steps_finish_and_runs_the_hooks_that_become_due_by_that() {
     fs::write(&go, "").unwrap();
     assert!(wait(&mut stop).success());
     assert_eq!(wait(&mut web.child).code(), Some(0));
-    assert!(told.exists(), "the hook has not run");
+    assert!(ran.exists(), "the hook has not run");
 }
 
 #[test]

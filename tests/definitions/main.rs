@@ -96,9 +96,10 @@ fn each_parameter_that_a_workflow_reads_is_known_and_asked_for_at_the_submit() {
         assert!(refused.contains("params.p"), "{steps}: {refused}");
         definition.check_parameters(&json!({ "p": [1] })).unwrap();
     }
-    let given = "- { name: s, workflow: { id: b, steps: [{ name: t, wait_until: params.p }] }, with: { p: 1 } }";
-    assert_eq!(with(given).parameters().unwrap(), Vec::<String>::new());
-    with(given).check_parameters(&json!({})).unwrap();
+    let with_parameter =
+        "- { name: s, workflow: { id: b, steps: [{ name: t, wait_until: params.p }] }, with: { p: 1 } }";
+    assert_eq!(with(with_parameter).parameters().unwrap(), Vec::<String>::new());
+    with(with_parameter).check_parameters(&json!({})).unwrap();
 }
 
 /// Prints PWNED if it is executed, not if it is only printed. It contains no quotes, so our quotes can't disarm it by

@@ -25,7 +25,7 @@ const DAY: Millis = Millis::seconds(86_400);
 /// stands still, so a heartbeat never looks old.
 struct Counting {
     clock: MovableClock,
-    asked: AtomicUsize,
+    reads: AtomicUsize,
 }
 
 impl Clock for Counting {
@@ -34,7 +34,7 @@ impl Clock for Counting {
     }
 
     fn monotonic(&self) -> Monotonic {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.clock.monotonic()
     }
 }
@@ -42,8 +42,8 @@ impl Clock for Counting {
 impl Counting {
     /// Waits for several rounds of the watcher.
     fn rounds(&self) {
-        let begun = self.asked.load(Ordering::Relaxed);
-        eventually("the keepers look", || self.asked.load(Ordering::Relaxed) > begun + 30);
+        let begun = self.reads.load(Ordering::Relaxed);
+        eventually("the keepers look", || self.reads.load(Ordering::Relaxed) > begun + 30);
     }
 }
 
@@ -57,7 +57,7 @@ fn a_wall_clock_that_jumps_a_day_and_a_long_sleep_cost_no_lease() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(Counting {
         clock: MovableClock::new(SystemClock.wall(), Monotonic(1_000_000)),
-        asked: AtomicUsize::new(0),
+        reads: AtomicUsize::new(0),
     });
     let engine = engine(dir.path(), clock.clone());
     let text = "id: long\nsteps: [{ name: a, run: 'echo x >> begun; until test -e go; do sleep 0.02; done' }]\n";

@@ -104,8 +104,8 @@ fn a_reader_that_stays_is_named_and_the_log_is_short_again_when_it_leaves() {
         place.ok(&["submit", "noop.yaml", "--items-from", "items"]);
     }
     let status = place.ok(&["status"]);
-    let told = format!("process {}", std::process::id());
-    assert!(status.contains(&told) && status.contains("MiB"), "{status}");
+    let own_process = format!("process {}", std::process::id());
+    assert!(status.contains(&own_process) && status.contains("MiB"), "{status}");
     drop(reader);
     eventually("the log is short again", || {
         // The next write may restart the log. If there is none, the log is emptied.

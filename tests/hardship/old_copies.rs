@@ -57,15 +57,15 @@ fn an_old_copy_of_the_engine_database_is_reported_and_gives_out_no_run_twice() {
         [&["list", "groups"][..], &["doctor"], &["submit", "noop.yaml", "--items", "x"]].iter().enumerate()
     {
         put_back(&place, &old);
-        let told = place.run(first);
-        assert_eq!(told.code, i32::from(first == &["doctor"]), "{told:?}");
-        assert!(told.err.contains("lost its newest commits") && told.err.contains("run 3"), "{first:?}: {told:?}");
+        let done = place.run(first);
+        assert_eq!(done.code, i32::from(first == &["doctor"]), "{done:?}");
+        assert!(done.err.contains("lost its newest commits") && done.err.contains("run 3"), "{first:?}: {done:?}");
         for command in ["doctor", "status"] {
-            let told = place.run(&[command]);
-            assert_eq!(told.code, i32::from(command == "doctor"), "{told:?}");
+            let done = place.run(&[command]);
+            assert_eq!(done.code, i32::from(command == "doctor"), "{done:?}");
             let words =
                 ["runs are counted up to 1, but run 3 is in vector database", "default.db", "damaged/counters-"];
-            assert!(words.iter().all(|it| told.out.contains(it)), "{command}: {told:?}");
+            assert!(words.iter().all(|it| done.out.contains(it)), "{command}: {done:?}");
         }
         let said = report(&place);
         assert_eq!((&said["counters"][0]["after"], &said["counters"][0]["last"]), (&1.into(), &3.into()), "{said}");
@@ -102,8 +102,8 @@ fn an_old_copy_is_noticed_in_a_home_that_only_ran_commands() {
     run();
     place.ok(&["doctor"]);
     put_back(&place, &old);
-    let told = place.run(&["doctor"]);
-    assert!(told.code == 1 && told.out.contains("run 2 is in") && told.out.contains("workers/issued"), "{told:?}");
+    let done = place.run(&["doctor"]);
+    assert!(done.code == 1 && done.out.contains("run 2 is in") && done.out.contains("workers/issued"), "{done:?}");
     assert!(counter(&place, 3) >= 2 && counter(&place, 1) > 1 << 42, "no number is given out twice");
     fs::remove_dir_all(place.home().join("damaged")).unwrap();
     run();
@@ -117,8 +117,8 @@ fn names_of_work_directories_and_life_lines_raise_what_is_counted() {
     fs::create_dir_all(place.home().join("tmp/w50-s700-800")).unwrap();
     fs::create_dir_all(place.home().join("workers")).unwrap();
     fs::write(place.home().join("workers/w60.lock"), "").unwrap();
-    let told = place.run(&["doctor"]);
-    assert!(told.code == 1 && told.out.contains("step 700 is in") && told.out.contains("worker 60 is in"), "{told:?}");
+    let done = place.run(&["doctor"]);
+    assert!(done.code == 1 && done.out.contains("step 700 is in") && done.out.contains("worker 60 is in"), "{done:?}");
     assert!(counter(&place, 1) > 800 && counter(&place, 4) >= 700);
     place.ok(&["worker", "--until-idle"]);
     let db = rusqlite::Connection::open(place.database()).unwrap();
@@ -147,8 +147,8 @@ fn a_home_at_work_is_not_taken_for_an_old_copy() {
     for nth in 0..10 {
         place.write("docs/rope.md", &format!("# Ropes\n\nThe rope {nth} holds a load.\n"));
         for arguments in [&["ingest", "docs"][..], &["submit", "noop.yaml", "--items", "x"], &["list", "groups"]] {
-            let told = place.run(arguments);
-            assert!(told.code == 0 && !told.err.contains("lost"), "{arguments:?} {told:?}");
+            let done = place.run(arguments);
+            assert!(done.code == 0 && !done.err.contains("lost"), "{arguments:?} {done:?}");
         }
     }
     drop(worker);
@@ -170,8 +170,8 @@ fn a_restored_home_writes_into_a_vector_database_that_is_newer_than_the_backup()
     place.ok(&["restore", "b.zip", "--force"]);
     fs::copy(&newer, &vectors).unwrap();
     assert!(counter(&place, 1) > 1 << 42, "{}", counter(&place, 1));
-    let told = place.run(&["doctor"]);
-    assert!(told.code == 0 && told.err.is_empty(), "the numbers are another engine's: {told:?}");
+    let done = place.run(&["doctor"]);
+    assert!(done.code == 0 && done.err.is_empty(), "the numbers are another engine's: {done:?}");
     say(&place, "fourth");
     assert_says(&place, "fourth");
 }

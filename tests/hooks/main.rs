@@ -284,7 +284,7 @@ hooks: { group_end: [{ name: tell, run: 'echo {{ event }} {{ group }} {{ group.s
 #[test]
 fn hooks_of_a_group_below_run_after_a_cancel_from_above_and_hold_back_a_prune_until_they_have_ended() {
     let shop = Shop::new();
-    let told = || {
+    let hook_events = || {
         let mut lines: Vec<String> = shop.text("told").lines().map(String::from).collect();
         lines.sort();
         lines
@@ -293,8 +293,8 @@ fn hooks_of_a_group_below_run_after_a_cancel_from_above_and_hold_back_a_prune_un
     eventually("both runs below work", || shop.has("1.begun") && shop.has("2.begun"));
     shop.engine.cancel_group(group).unwrap();
     assert_eq!(plant::wait(&shop.engine, &shop.worker, group), Status::Cancelled);
-    eventually("both groups are told of", || told().len() == 2);
-    assert_eq!(told(), ["group_end g1 CANCELLED", "group_end g2 CANCELLED"]);
+    eventually("both groups are told of", || hook_events().len() == 2);
+    assert_eq!(hook_events(), ["group_end g1 CANCELLED", "group_end g2 CANCELLED"]);
     let one =
         windlass::engine::Prune { groups: vec![group], ..windlass::engine::Prune::before(shop.engine.store().now()) };
     let refused = shop.engine.prune(&one, &|| true).unwrap_err().to_string();
@@ -304,7 +304,7 @@ fn hooks_of_a_group_below_run_after_a_cancel_from_above_and_hold_back_a_prune_un
     shop.idle();
     assert_eq!(shop.ends(ABOVE, &["x"]), (GroupId(3), Status::Completed));
     shop.idle();
-    assert_eq!(told()[2..], ["group_end g3 COMPLETED", "group_end g4 COMPLETED"]);
+    assert_eq!(hook_events()[2..], ["group_end g3 COMPLETED", "group_end g4 COMPLETED"]);
     let both = windlass::engine::Prune { groups: vec![group, GroupId(3)], ..one };
     assert_eq!(shop.engine.prune(&both, &|| true).unwrap().removed.hooks, 4);
     assert_eq!(shop.engine.store().read(store::check::check).unwrap(), Vec::<String>::new());
@@ -318,7 +318,7 @@ fn hooks_of_a_group_below_run_after_a_cancel_from_above_and_hold_back_a_prune_un
 fn a_run_alone_runs_the_hooks_of_the_groups_that_its_steps_started_also_after_a_kill() {
     let place = Place::new();
     place.write("above.yaml", &ABOVE.replace("until test -e go; do sleep 0.02; done", "true"));
-    let told = || {
+    let hook_events = || {
         let text = fs::read_to_string(place.path().join("told")).unwrap_or_default();
         let mut lines: Vec<String> = text.lines().map(String::from).collect();
         lines.sort();
@@ -326,7 +326,7 @@ fn a_run_alone_runs_the_hooks_of_the_groups_that_its_steps_started_also_after_a_
     };
     place.write("end", "");
     place.ok(&["run", "above.yaml", "--items", "x"]);
-    assert_eq!(told(), ["group_end g1 COMPLETED", "group_end g2 COMPLETED"]);
+    assert_eq!(hook_events(), ["group_end g1 COMPLETED", "group_end g2 COMPLETED"]);
     fs::remove_file(place.path().join("end")).unwrap();
     fs::remove_file(place.path().join("1.begun")).unwrap();
     let mut run = place.start(&["run", "above.yaml", "--items", "x"]);
@@ -334,7 +334,7 @@ fn a_run_alone_runs_the_hooks_of_the_groups_that_its_steps_started_also_after_a_
     run.kill().unwrap();
     place.write("end", "");
     place.ok(&["run", "--resume", "g3"]);
-    assert_eq!(told()[2..], ["group_end g3 COMPLETED", "group_end g4 COMPLETED"]);
+    assert_eq!(hook_events()[2..], ["group_end g3 COMPLETED", "group_end g4 COMPLETED"]);
     place.assert_sound();
 }
 

@@ -49,8 +49,8 @@ fn a_quarantined_step_is_told_of_and_another_failure_is_not() {
                 hooks: { step_quarantined: [{ name: q, run: 'echo {{ step }} {{ group.reasons }} >> told' }] }\n";
     shop.ends(text, &["fails", "crashes"]);
     shop.idle();
-    let told = shop.text("told");
-    assert!(told.lines().count() == 1 && told.starts_with("s2 "), "{told}");
+    let lines = shop.text("told");
+    assert!(lines.lines().count() == 1 && lines.starts_with("s2 "), "{lines}");
 }
 
 #[test]
@@ -213,8 +213,8 @@ fn a_schedule_that_missed_its_time_is_told_of() {
     place.ok(&["schedule", "add", "nightly.yaml"]);
     place.run(&["schedule", "run", "nightly"]);
     place.ok(&["worker", "--until-idle"]);
-    let told = std::fs::read_to_string(place.path().join("told")).unwrap();
-    assert!(told.starts_with("schedule_missed nightly: ") && told.contains("gone.txt"), "{told}");
+    let lines = std::fs::read_to_string(place.path().join("told")).unwrap();
+    assert!(lines.starts_with("schedule_missed nightly: ") && lines.contains("gone.txt"), "{lines}");
     place.assert_sound();
     place.ok(&["prune", "--keep", "0s"]);
     place.assert_sound();
@@ -236,9 +236,9 @@ fn a_watched_directory_that_is_missing_is_told_of_once() {
     eventually("what came later starts it", || place.json(&["list", "groups"])["groups"][0]["status"] == "COMPLETED");
     worker.signal("TERM");
     worker.end(Duration::from_secs(60));
-    let told = std::fs::read_to_string(place.path().join("told")).unwrap();
-    assert!(told.starts_with("schedule_missed inbox: ") && told.contains("/inbox"), "{told}");
-    assert_eq!(told.lines().count(), 1, "{told}");
+    let lines = std::fs::read_to_string(place.path().join("told")).unwrap();
+    assert!(lines.starts_with("schedule_missed inbox: ") && lines.contains("/inbox"), "{lines}");
+    assert_eq!(lines.lines().count(), 1, "{lines}");
     place.assert_sound();
 }
 

@@ -222,13 +222,13 @@ impl Story {
             .artifacts()
             .put_bytes(content.as_bytes(), windlass::model::artifact::kind::DOCUMENT)
             .unwrap();
-        let given = UploadedDocument {
+        let document = UploadedDocument {
             source: "s".into(),
             uri: uri.clone(),
             batch: Some(self.batch),
             ..UploadedDocument::default()
         };
-        upload::take(&self.desk.engine, put, given).unwrap();
+        upload::take(&self.desk.engine, put, document).unwrap();
         let start = Start {
             batch: self.batch,
             definition: ingest::definition().unwrap(),

@@ -16,7 +16,7 @@ fn hash(content: &str) -> String {
     hex::encode(Sha256::digest(content))
 }
 
-fn asked(hashes: &Value, more: &[Field]) -> Vec<Field> {
+fn status_fields(hashes: &Value, more: &[Field]) -> Vec<Field> {
     [&[text("source", "shed"), text("hashes", &hashes.to_string())], more].concat()
 }
 
@@ -38,8 +38,8 @@ fn a_source_learns_what_is_new_and_what_has_changed() {
         "gone.md": {"hash": hash(KNOTS), "status": "deleted"},
     });
     for answer in [
-        client.multipart("POST", STATUS, &asked(&hashes, &[])),
-        client.urlencoded("POST", STATUS, &asked(&hashes, &[])),
+        client.multipart("POST", STATUS, &status_fields(&hashes, &[])),
+        client.urlencoded("POST", STATUS, &status_fields(&hashes, &[])),
     ] {
         assert_eq!((answer.status, answer.json()), (200, expected.clone()));
     }
@@ -56,7 +56,7 @@ fn an_etag_stands_for_a_hash_that_is_not_known() {
     let id = batch(&client, "shed");
     ingest(&client, "shed", "a.md", id, ROPES);
     let status = |said: Value| {
-        let answer = client.multipart("POST", STATUS, &asked(&json!({"a.md": said}), &[]));
+        let answer = client.multipart("POST", STATUS, &status_fields(&json!({"a.md": said}), &[]));
         answer.json()["a.md"]["status"].as_str().unwrap().to_string()
     };
     assert_eq!(status(json!({"sha256": null, "etag": "v1"})), "mismatch");
@@ -76,10 +76,10 @@ fn stale_documents_are_deleted_when_that_is_asked_for() {
     let client = Client::of(&web);
     let stale = [text("delete_stale", "true")];
     // A source that could not be read deletes nothing.
-    let empty = client.multipart("POST", STATUS, &asked(&json!({}), &stale)).json();
+    let empty = client.multipart("POST", STATUS, &status_fields(&json!({}), &stale)).json();
     assert_eq!((keys(&empty), &empty["deleted_count"]), (vec!["status", "deleted_count"], &json!(0)));
     let hashes = json!({"docs/ropes.md": hash(ROPES)});
-    let answer = client.multipart("POST", STATUS, &asked(&hashes, &stale)).json();
+    let answer = client.multipart("POST", STATUS, &status_fields(&hashes, &stale)).json();
     assert_eq!(answer["deleted_count"], 1);
     assert_eq!(answer["status"]["docs/knots.md"]["status"], "deleted");
     assert_eq!(answer["status"]["docs/ropes.md"]["status"], "match");

@@ -156,10 +156,10 @@ impl Disk {
     }
 
     /// Writes a possible state after a power cut into a directory. `chance` returns any number below its argument.
-    pub fn image(&self, into: &Path, fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> io::Result<()> {
+    pub fn image(&self, into: &Path, exit: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> io::Result<()> {
         let mut names = self.saved.clone();
         for naming in &self.pending {
-            if !takes(fate, chance) {
+            if !takes(exit, chance) {
                 continue;
             }
             match naming.node {
@@ -174,7 +174,7 @@ impl Disk {
             match node {
                 Node::Directory if target.parent().is_some_and(Path::is_dir) => fs::create_dir_all(&target)?,
                 Node::File(inode) if target.parent().is_some_and(Path::is_dir) => {
-                    let content = contents.entry(*inode).or_insert_with(|| self.inodes[*inode].after(fate, chance));
+                    let content = contents.entry(*inode).or_insert_with(|| self.inodes[*inode].after(exit, chance));
                     fs::write(&target, content)?;
                 }
                 _ => {}
@@ -184,8 +184,8 @@ impl Disk {
     }
 }
 
-fn takes(fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> bool {
-    match fate {
+fn takes(exit: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> bool {
+    match exit {
         ExitInfo::Dropped => false,
         ExitInfo::Kept => true,
         ExitInfo::Some | ExitInfo::Torn => chance(2) == 0,
@@ -193,12 +193,12 @@ fn takes(fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> bool {
 }
 
 impl Inode {
-    fn after(&self, fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> Vec<u8> {
+    fn after(&self, exit: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> Vec<u8> {
         let mut content = self.saved.clone();
         for (_, change) in &self.pending {
-            if takes(fate, chance) {
+            if takes(exit, chance) {
                 change.apply(&mut content);
-            } else if let (ExitInfo::Torn, Change::Write { at, data }) = (fate, change) {
+            } else if let (ExitInfo::Torn, Change::Write { at, data }) = (exit, change) {
                 torn(&mut content, *at, data, chance);
             }
         }

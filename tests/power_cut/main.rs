@@ -137,11 +137,11 @@ fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
                         next += 1;
                     }
                     disk.reach(line + 1);
-                    let fate = ExitInfo::ALL[(at / halves) % ExitInfo::ALL.len()];
+                    let exit = ExitInfo::ALL[(at / halves) % ExitInfo::ALL.len()];
                     let image = dir.join(format!("image-{at}"));
                     fs::create_dir_all(&image).unwrap();
-                    disk.image(&image, fate, &mut |bound| chance.below(bound)).unwrap();
-                    try_image(recording, line, fate, at, &image, disk.pending(), found);
+                    disk.image(&image, exit, &mut |bound| chance.below(bound)).unwrap();
+                    try_image(recording, line, exit, at, &image, disk.pending(), found);
                     fs::remove_dir_all(&image).unwrap();
                 }
             });
@@ -161,7 +161,7 @@ fn moments(calls: &[Call]) -> Vec<usize> {
 fn try_image(
     recording: &Recording,
     line: usize,
-    fate: ExitInfo,
+    exit: ExitInfo,
     at: usize,
     image: &Path,
     at_stake: usize,
@@ -184,8 +184,8 @@ fn try_image(
         }
         Err(error) => vec![format!("the engine does not start: {error}")],
     };
-    let told = wrong.into_iter().chain(resumed).map(|it| format!("line {line}, {fate:?} (image {at}): {it}"));
-    found.wrong.extend(told);
+    let problems = wrong.into_iter().chain(resumed).map(|it| format!("line {line}, {exit:?} (image {at}): {it}"));
+    found.wrong.extend(problems);
 }
 
 /// A place for images: in memory if possible, because thousands of them are written.

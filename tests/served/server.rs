@@ -39,7 +39,7 @@ impl Server {
                     return;
                 }
                 let (all, answer) = (all.clone(), answer.clone());
-                thread::spawn(move || talk(&stream.unwrap(), &*answer, &all));
+                thread::spawn(move || serve(&stream.unwrap(), &*answer, &all));
             }
         });
         Server { url, seen, ended, thread: Some(thread) }
@@ -59,7 +59,7 @@ impl Drop for Server {
 }
 
 /// One request for each connection.
-fn talk(stream: &TcpStream, answer: &Answer, all: &Mutex<Vec<Request>>) {
+fn serve(stream: &TcpStream, answer: &Answer, all: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     if reader.read_line(&mut line).unwrap_or(0) == 0 {

@@ -63,24 +63,24 @@ fn refuted(cases: u32, seed: u64) -> Option<String> {
 fn any_history_leaves_the_store_where_the_model_is() {
     let cases = number("TEST_SEQUENCES").unwrap_or(1000);
     let seed = number("TEST_SEED").unwrap_or_else(house::chance);
-    // Each history has three threads that wait for each other: more lanes than processors keep the processors busy.
-    let lanes =
+    // Each history has three threads that wait for each other: more histories than processors keep the processors busy.
+    let threads =
         number("TEST_LANES").unwrap_or_else(|| 2 * thread::available_parallelism().map_or(1, usize::from) as u64);
-    println!("{cases} histories; TEST_SEED={seed} TEST_LANES={lanes} repeats them");
+    println!("{cases} histories; TEST_SEED={seed} TEST_LANES={threads} repeats them");
     // While a failure is made smaller, hundreds of histories panic: only the last word is for people.
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let refuted: Vec<String> = thread::scope(|scope| {
-        let lanes: Vec<_> = (0..lanes)
-            .map(|lane| {
-                let own = seed.wrapping_add(lane);
+        let threads: Vec<_> = (0..threads)
+            .map(|number| {
+                let own = seed.wrapping_add(number);
                 scope.spawn(move || {
-                    let found = refuted((cases / lanes).max(1) as u32, own);
+                    let found = refuted((cases / threads).max(1) as u32, own);
                     found.map(|it| format!("TEST_SEED={own} TEST_LANES=1 {it}"))
                 })
             })
             .collect();
-        lanes.into_iter().filter_map(|it| it.join().unwrap()).collect()
+        threads.into_iter().filter_map(|it| it.join().unwrap()).collect()
     });
     std::panic::set_hook(loud);
     assert!(refuted.is_empty(), "{}", refuted.join("\n\n"));

@@ -51,7 +51,7 @@ pub struct Lease {
     pub worker: i64,
     /// When the step was due as it was claimed.
     pub due: i64,
-    pub asked: bool,
+    pub cancel_requested: bool,
     /// The units that it holds.
     pub units: [i64; 2],
 }
@@ -107,7 +107,7 @@ pub struct Run {
     pub ended: bool,
     /// Its group was paused when it was cancelled, and no slice of that cancel has reached it: what a cancel starts may still be
     /// paused.
-    pub parked: bool,
+    pub paused: bool,
 }
 
 /// What a step says of the group that it starts.
@@ -128,7 +128,7 @@ pub struct Group {
     pub parent: Option<i64>,
     pub child: Child,
     /// Its step was asked to stop, or has ended without it.
-    pub asked: bool,
+    pub cancel_requested: bool,
     /// Its step was retried, and what failed in it was not yet.
     pub again: bool,
     /// It is paused because the group of its step is.
@@ -172,7 +172,7 @@ pub enum Pool {
 
 /// A claim.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct Request {
     pub pool: Pool,
     pub scope: Option<i64>,
     pub limit: usize,
@@ -288,7 +288,7 @@ impl Model {
             };
             self.steps.insert(first + no as i64, step);
         }
-        self.runs.insert(run, Run { group, steps, opened: false, ended: false, parked: false });
+        self.runs.insert(run, Run { group, steps, opened: false, ended: false, paused: false });
         self.groups.get_mut(&group).unwrap().runs.push(run);
     }
 
@@ -296,7 +296,7 @@ impl Model {
     pub fn seal(&mut self, id: i64) {
         let group = self.groups.get_mut(&id).unwrap();
         group.sealed = true;
-        let unwanted = group.asked || group.parent.is_some_and(|it| self.steps[&it].status.is_terminal());
+        let unwanted = group.cancel_requested || group.parent.is_some_and(|it| self.steps[&it].status.is_terminal());
         if unwanted {
             self.cancel_group(id);
         }
@@ -359,7 +359,7 @@ impl Model {
         let now = self.now;
         let step = self.steps.get_mut(&id).unwrap();
         let units = if impossible { [0, 0] } else { step.takes.units };
-        step.lease = Some(Lease { token, worker, due: step.due, asked: false, units });
+        step.lease = Some(Lease { token, worker, due: step.due, cancel_requested: false, units });
         if step.takes.rated && !impossible {
             self.starts.push(self.elapsed);
         }
@@ -375,9 +375,9 @@ impl Model {
         let cancelling = self.groups[&self.steps[&id].group].cancelling;
         let step = self.steps.get_mut(&id).unwrap();
         let Some(lease) = step.lease.take_if(|it| it.token == token) else { return false };
-        let stops = lease.asked || (cancelling && !step.on_cancel_run);
+        let stops = lease.cancel_requested || (cancelling && !step.on_cancel_run);
         // What is given back without a word leaves no trace.
-        step.begun |= lease.asked || !matches!(ending, Ending::Release(_));
+        step.begun |= lease.cancel_requested || !matches!(ending, Ending::Release(_));
         let back = if step.status == Status::Error { Status::Error } else { Status::Pending };
         step.attempts +=
             i64::from(!matches!(ending, Ending::Release(_) | Ending::Skip | Ending::Wait { .. } | Ending::Children(_)));
@@ -386,7 +386,7 @@ impl Model {
             Ending::Fail => step.status = Status::Failed,
             Ending::Skip => step.status = Status::Skipped,
             Ending::Children(_) => {}
-            Ending::Retry(_) | Ending::Release(_) | Ending::Wait { .. } if lease.asked => {
+            Ending::Retry(_) | Ending::Release(_) | Ending::Wait { .. } if lease.cancel_requested => {
                 step.status = Status::Cancelled;
             }
             Ending::Cancelled => step.status = Status::Cancelled,
@@ -429,7 +429,7 @@ impl Model {
             let step = self.steps.get_mut(&id).unwrap();
             let Some(lease) = step.lease.take() else { continue };
             step.begun = true;
-            if lease.asked {
+            if lease.cancel_requested {
                 step.status = Status::Cancelled;
                 step.attempts += 1;
             }

@@ -1,6 +1,6 @@
 //! Which steps a claim may take: all that wait for nothing, as far as the units and the rate go.
 
-use super::{Asked, COUNTED, FAIR_AFTER, Line, Model, Pool, RATE, Step, Takes};
+use super::{COUNTED, FAIR_AFTER, Line, Model, Pool, RATE, Request, Step, Takes};
 use std::collections::BTreeSet;
 
 /// What is left for the next start.
@@ -34,7 +34,7 @@ impl Model {
     /// Which group's turn it is depends on what was claimed before, and is proved elsewhere; all other rules are here.
     pub fn fault_of_claim(
         &self,
-        claim: &Asked,
+        claim: &Request,
         claimed: &[(i64, bool)],
         queue: impl Fn(&str) -> Option<String>,
     ) -> Option<String> {
@@ -78,7 +78,7 @@ impl Model {
         }
         let is_claimed = |id: &i64| claimed.iter().any(|it| it.0 == *id);
         let rest = self.steps.keys().copied().filter(|id| wanted(id) && !is_claimed(id) && !claim.late.contains(id));
-        let rest: Vec<i64> = rest.filter(|id| !self.runs[&self.steps[id].run].parked).collect();
+        let rest: Vec<i64> = rest.filter(|id| !self.runs[&self.steps[id].run].paused).collect();
         let free = |id: &&i64| self.steps[*id].key.is_none_or(|key| !taken.contains(&key));
         let all = matches!(claim.pool, Pool::Any) && claim.scope.is_none();
         let may_start = |id: &&i64| {
@@ -109,7 +109,7 @@ impl Model {
     }
 
     /// After a claim for every step that got fewer than it asked for: what is left has to wait.
-    pub fn note_refused(&mut self, claim: &Asked, claimed: usize) {
+    pub fn note_refused(&mut self, claim: &Request, claimed: usize) {
         if matches!(claim.pool, Pool::Any) && claim.scope.is_none() && claim.late.is_empty() && claimed < claim.limit {
             for id in self.steps.keys().copied().filter(|it| self.has_to_wait(*it)).collect::<Vec<_>>() {
                 self.refused.entry(self.steps[&id].line()).or_insert(self.now);
@@ -134,7 +134,7 @@ impl Model {
     fn has_to_wait(&self, id: i64) -> bool {
         let step = &self.steps[&id];
         let takes = &step.takes;
-        let waits = !takes.is_nothing() && !takes.rated && step.key.is_none() && !self.runs[&step.run].parked;
+        let waits = !takes.is_nothing() && !takes.rated && step.key.is_none() && !self.runs[&step.run].paused;
         waits && self.eligible(id) && !self.is_too_large(takes) && !self.left().allows(takes)
     }
 

@@ -10,7 +10,7 @@ impl Model {
             return;
         }
         match (&mut step.lease, step.wait) {
-            (Some(lease), _) => lease.asked = true,
+            (Some(lease), _) => lease.cancel_requested = true,
             (None, Some(Wait::Children { group, .. })) => self.ask(group),
             (None, _) => {
                 (step.status, step.wait) = (Status::Cancelled, None);
@@ -20,17 +20,17 @@ impl Model {
     }
 
     pub fn cancel_run(&mut self, id: i64) {
-        self.runs.get_mut(&id).unwrap().parked = false;
+        self.runs.get_mut(&id).unwrap().paused = false;
         let steps = self.runs[&id].steps.clone();
         let begun = steps.iter().any(|it| self.steps[it].begun || self.steps[it].lease.is_some());
         let stays = |step: &Step| begun && step.on_cancel_run;
         let out: Vec<i64> = steps.into_iter().filter(|it| self.open(*it) && !stays(&self.steps[it])).collect();
-        let (mut ended, mut asked) = (Vec::new(), Vec::new());
+        let (mut ended, mut cancel_requested) = (Vec::new(), Vec::new());
         for id in out {
             let step = self.steps.get_mut(&id).unwrap();
             match (&mut step.lease, step.wait) {
-                (Some(lease), _) => lease.asked = true,
-                (None, Some(Wait::Children { group, .. })) => asked.push(group),
+                (Some(lease), _) => lease.cancel_requested = true,
+                (None, Some(Wait::Children { group, .. })) => cancel_requested.push(group),
                 (None, _) => {
                     (step.status, step.wait) = (Status::Cancelled, None);
                     ended.push(id);
@@ -42,7 +42,7 @@ impl Model {
             self.follow(id);
         }
         self.end_run(id);
-        asked.into_iter().for_each(|it| self.ask(it));
+        cancel_requested.into_iter().for_each(|it| self.ask(it));
     }
 
     pub fn cancel_group(&mut self, id: i64) {
@@ -53,7 +53,7 @@ impl Model {
         group.cancelling = true;
         if group.paused {
             for run in group.runs.clone() {
-                self.runs.get_mut(&run).unwrap().parked = true;
+                self.runs.get_mut(&run).unwrap().paused = true;
             }
         }
         self.stop_retry(id);
@@ -158,7 +158,7 @@ impl Model {
     }
 
     fn reopen(&mut self, id: i64) -> usize {
-        (self.runs.get_mut(&id).unwrap().ended, self.runs.get_mut(&id).unwrap().parked) = (false, false);
+        (self.runs.get_mut(&id).unwrap().ended, self.runs.get_mut(&id).unwrap().paused) = (false, false);
         let mut again: Vec<i64> = Vec::new();
         for id in self.runs[&id].steps.clone() {
             let step = &self.steps[&id];
@@ -175,7 +175,7 @@ impl Model {
                 match step.status {
                     // All of it runs again, in another group.
                     Status::Completed => step.child = None,
-                    _ => (group.again, group.asked) = (true, false),
+                    _ => (group.again, group.cancel_requested) = (true, false),
                 }
             }
             step.status = Status::Pending;

@@ -26,7 +26,7 @@ impl Model {
     /// Has the group of a step cancelled, once. One that is being built is cancelled with its seal.
     pub(super) fn ask(&mut self, id: i64) {
         let group = self.groups.get_mut(&id).unwrap();
-        if !group.ended && !std::mem::replace(&mut group.asked, true) && group.sealed {
+        if !group.ended && !std::mem::replace(&mut group.cancel_requested, true) && group.sealed {
             self.cancel_group(id);
         }
     }
@@ -34,7 +34,7 @@ impl Model {
     /// A step waits for its group from now on, which may have ended before. `stops`: the step was asked to stop.
     pub(super) fn wait_for(&mut self, id: i64, group: i64, back: Status, stops: bool) {
         let own = self.groups.get_mut(&group).unwrap();
-        let asks = stops && !std::mem::replace(&mut own.asked, true);
+        let asks = stops && !std::mem::replace(&mut own.cancel_requested, true);
         match own.ended {
             true => self.children_ended(id, group, back),
             false => {
@@ -54,7 +54,7 @@ impl Model {
         let cancelled = own.runs.iter().any(|it| self.lost(*it) && !self.failed(*it));
         let (again, status) = match own {
             it if it.again => (true, back),
-            it if it.asked && cancelled => (false, Status::Cancelled),
+            it if it.cancel_requested && cancelled => (false, Status::Cancelled),
             it if lost <= it.child.tolerate => (false, Status::Completed),
             _ => (false, Status::Failed),
         };

@@ -3,7 +3,7 @@
 use super::{World, shape_of};
 use crate::{
     house::{completion, record, request},
-    model::{Asked, Ending, NewRun, Pool, TYPES, Takes},
+    model::{Ending, NewRun, Pool, Request, TYPES, Takes},
     op::Settling,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -69,22 +69,22 @@ impl World {
             Pool::Only(name) => Take::Type(find(name)),
             Pool::AllBut(name) => Take::Others(Arc::new([find(name)])),
         };
-        let asked = Asked { pool, scope, limit, late: BTreeSet::new() };
+        let claim_request = Request { pool, scope, limit, late: BTreeSet::new() };
         let scope = scope.map_or(Scope::Everything, |it| Scope::Group(GroupId(it)));
         let claimed = self.store().claim(request(WorkerId(worker + 10), take, scope, limit)).unwrap();
-        self.judge(&asked, &claimed);
-        self.take_in(&asked, &claimed, worker);
+        self.judge(&claim_request, &claimed);
+        self.take_in(&claim_request, &claimed, worker);
     }
 
-    fn judge(&self, asked: &Asked, claimed: &[windlass::store::Claimed]) {
+    fn judge(&self, claim_request: &Request, claimed: &[windlass::store::Claimed]) {
         let found: Vec<(i64, bool)> = claimed.iter().map(|it| (it.lease.step.0, it.impossible.is_some())).collect();
         let known = |name: &str| self.queues.get(name).cloned().unwrap_or_default();
         let queue = |name: &str| (!self.moving.contains(name)).then(|| known(name));
-        let fault = self.model.fault_of_claim(asked, &found, queue);
-        assert_eq!(fault, None, "{asked:?} took {found:?}");
+        let fault = self.model.fault_of_claim(claim_request, &found, queue);
+        assert_eq!(fault, None, "{claim_request:?} took {found:?}");
     }
 
-    fn take_in(&mut self, asked: &Asked, claimed: &[windlass::store::Claimed], worker: i64) {
+    fn take_in(&mut self, claim_request: &Request, claimed: &[windlass::store::Claimed], worker: i64) {
         for it in claimed {
             let newest = self.leases.iter().map(|it| it.0.token.0).max().unwrap_or(0);
             assert!(it.lease.token.0 > newest, "token {:?} is not new", it.lease.token);
@@ -92,7 +92,7 @@ impl World {
             self.model.claimed(it.lease.step.0, it.lease.token.0, worker, it.impossible.is_some());
             self.leases.push((it.lease, worker));
         }
-        self.model.note_refused(asked, claimed.len());
+        self.model.note_refused(claim_request, claimed.len());
     }
 
     pub(super) fn settle(&mut self, at: usize, how: &Settling, then: bool) {
@@ -147,9 +147,9 @@ impl World {
         // What follows from the end of a group, or of one of only so many runs, comes after the claim.
         let follows = |it: &i64| !before.contains(it) && self.model.steps[it].run != run;
         let late = self.model.claimable().into_iter().filter(follows).collect();
-        let asked = Asked { pool: Pool::Any, scope: None, limit: usize::from(then), late };
-        self.judge(&asked, &settled.next);
-        self.take_in(&asked, &settled.next, worker);
+        let claim_request = Request { pool: Pool::Any, scope: None, limit: usize::from(then), late };
+        self.judge(&claim_request, &settled.next);
+        self.take_in(&claim_request, &settled.next, worker);
     }
 
     pub(super) fn answer(&mut self, id: i64, completes: bool) {
