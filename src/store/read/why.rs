@@ -100,6 +100,13 @@ impl KeyFacts {
     fn named(name: String) -> KeyFacts {
         KeyFacts { name, holder: None, file_only: false, head: None }
     }
+
+    /// Reads who holds the key.
+    fn read(&mut self, tx: &ReadTx, key: KeyId) -> Result<()> {
+        self.holder = resource_lock::holder_of(tx, &self.name)?;
+        self.file_only = resource_lock::is_left_behind(tx, key)?;
+        Ok(())
+    }
 }
 
 pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
@@ -146,12 +153,11 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         },
     )?;
     let (mut why, (key, step_type, scope)) = found.ok_or_else(|| Error::not_found(id))?;
-    why.unmet = unmet(tx, &why.step)?;
+    (why.unmet, why.group_behind) = (unmet(tx, &why.step)?, behind(tx, why.group)?);
     if let (Some(facts), Some(key)) = (&mut why.key, key) {
-        facts.holder = resource_lock::holder_of(tx, &facts.name)?;
-        facts.file_only = resource_lock::is_left_behind(tx, KeyId(key))?;
-        let head = ready::head(tx, KeyId(key), TypeId(step_type), scope)?.map(|it| it.step);
-        facts.head = head.filter(|head| *head != id);
+        facts.read(tx, KeyId(key))?;
+        let head = ready::head(tx, KeyId(key), TypeId(step_type), scope)?;
+        facts.head = head.map(|it| it.step).filter(|head| *head != id);
     }
     add_recomputed(tx, &mut why)?;
     if why.ready {
@@ -166,7 +172,6 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     if why.step.status == Status::Skipped {
         why.skipped = attempt::skip_of(tx, id)?;
     }
-    why.group_behind = behind(tx, why.group)?;
     why.group = why.group.owner();
     why.takers = takers(tx, &why.step.step_type, why.group, scope)?;
     why.above = child_group::highest(tx, why.group)?;
